@@ -1,0 +1,41 @@
+// What a backend is to the compiler: a printer of kernel programs, with what its targets can do.
+
+import type { UnaryOp } from "../ir/scalar/types.ts";
+import type { Program, VectorType } from "../ir/kernel/types.ts";
+
+/** What a target does natively. Whatever is missing is rewritten by kernel passes before `emit`. */
+export interface Capabilities {
+  readonly vectors: readonly VectorType[];
+  /** Loads and stores of f16 as a storage type. */
+  readonly f16: boolean;
+  /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
+  readonly fma: boolean;
+  /** Unary functions that the target computes itself; others call functions of ours, in kernel IR. */
+  readonly maths: readonly UnaryOp[];
+  /** Float accumulators that a kernel may keep in registers without spilling. */
+  readonly accumulators: number;
+}
+
+/** One way of emitting a whole program; the runtime takes the first one whose `needs` hold where it runs. */
+export interface Variant {
+  readonly name: string;
+  /** Features that the runtime probes for, e.g. "relaxed-simd". */
+  readonly needs: readonly string[];
+  readonly can: Capabilities;
+}
+
+/** Named files for the artifact; `code` is the one that the executor is handed. */
+export interface Emitted {
+  readonly code: string;
+  readonly files: Readonly<Record<string, string | Uint8Array>>;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly doc: string;
+  /** Best first: the runtime takes the first whose needs hold. */
+  readonly variants: readonly Variant[];
+  emit(program: Program, variant: Variant): Emitted | Promise<Emitted>;
+}
+
+export const defineBackend = (backend: Backend): Backend => backend;

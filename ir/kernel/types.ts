@@ -1,0 +1,95 @@
+// The kernel IR: functions of loops, pointers, scalar and vector expressions. A closed set, so that every backend is one
+// exhaustive switch. What a kernel means is defined by ir/kernel/interpret.ts.
+
+import type { Binary, Bitcast, Cast, Compare, Pure, ScalarType, Select, Unary } from "../scalar/types.ts";
+
+export type VectorType = "i8x16" | "i16x8" | "i32x4" | "i64x2" | "f32x4" | "f64x2";
+/** `ptr` is a byte pointer into one parameter's buffer; it never leaves the buffer it started in. */
+export type ValueType = ScalarType | VectorType | "ptr";
+/** How a value lies in memory. Narrow types widen to their compute type when loaded and wrap, or round, when stored. */
+export type MemoryType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "bool" | "f16" | "f32" | "f64" | VectorType;
+
+export type Expr =
+  | Pure<Expr, ScalarType>
+  | PureVector
+  | { readonly kind: "var"; readonly type: ValueType; readonly name: string }
+  /** `offset` is a constant displacement in bytes (>= 0). */
+  | { readonly kind: "load"; readonly type: ValueType; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number }
+  /** `ptr + bytes`, with `bytes` an i32. */
+  | { readonly kind: "advance"; readonly type: "ptr"; readonly ptr: Expr; readonly bytes: Expr }
+  /** Every lane the same scalar. A splat of a load is one instruction on most targets. */
+  | { readonly kind: "splat"; readonly type: VectorType; readonly a: Expr }
+  | { readonly kind: "extract"; readonly type: ScalarType; readonly a: Expr; readonly lane: number }
+  | { readonly kind: "replace"; readonly type: VectorType; readonly a: Expr; readonly lane: number; readonly value: Expr }
+  /** Lanes of `a` (0..n-1) and `b` (n..2n-1), chosen by constant lane numbers. */
+  | { readonly kind: "shuffle"; readonly type: VectorType; readonly a: Expr; readonly b: Expr; readonly lanes: readonly number[] }
+  /** `a * b + c`, rounded once or twice as the target likes: one instruction on targets that have it. */
+  | { readonly kind: "fma"; readonly type: "f32" | "f64" | "f32x4" | "f64x2"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
+  /** i16x8 . i16x8 -> i32x4: products of adjacent lanes, added in pairs. */
+  | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
+  /** A call of a function that has a result. Such functions have no effect. */
+  | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
+
+/** The pure kinds, lane by lane. A vector select takes a lane mask (all ones or all zeros) as its condition. Vector constants are splats. */
+type PureVector =
+  | Unary<Expr, VectorType> | Binary<Expr, VectorType> | Compare<Expr, VectorType>
+  | Select<Expr, VectorType> | Cast<Expr, VectorType> | Bitcast<Expr, VectorType>;
+
+export type Stmt =
+  /** Declares a variable. Names are unique within a function. */
+  | { readonly kind: "let"; readonly name: string; readonly value: Expr }
+  | { readonly kind: "set"; readonly name: string; readonly value: Expr }
+  | { readonly kind: "store"; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number; readonly value: Expr }
+  /** `for (name = from; name < to; name += step)`, i32, step a positive constant; bounds are read once. */
+  | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly Stmt[] }
+  /** Runs the body at least once, and again as long as `again` holds after it: the cheapest loop a target has. */
+  | { readonly kind: "repeat"; readonly body: readonly Stmt[]; readonly again: Expr }
+  | { readonly kind: "while"; readonly cond: Expr; readonly body: readonly Stmt[] }
+  | { readonly kind: "if"; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
+  /** Calls a function without result. */
+  | { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
+  /** Ends the run with fault number `fault` (an index into the program's faults) unless `cond` holds. */
+  | { readonly kind: "assert"; readonly cond: Expr; readonly fault: number };
+
+export interface PointerParam {
+  readonly name: string;
+  readonly type: "ptr";
+  readonly access: "read" | "write" | "readwrite";
+  /** Bytes that the function may touch from the pointer on; the interpreter checks every access against it. */
+  readonly bytes: number;
+}
+export type Param = PointerParam | { readonly name: string; readonly type: ScalarType | VectorType };
+
+export interface Func {
+  readonly name: string;
+  /** One line for whoever reads the emitted code. */
+  readonly doc?: string;
+  readonly params: readonly Param[];
+  readonly body: readonly Stmt[];
+  /** The value of a call expression, evaluated after the body. */
+  readonly result?: Expr;
+}
+
+/** Functions in order of definition (callees first); `entry` is the one that a host calls. */
+export interface Program {
+  readonly functions: readonly Func[];
+  readonly entry: string;
+  /** What each `assert` number means to a user. */
+  readonly faults: readonly string[];
+}
+
+export const LANES: Readonly<Record<VectorType, number>> = { i8x16: 16, i16x8: 8, i32x4: 4, i64x2: 2, f32x4: 4, f64x2: 2 };
+/** The scalar that a lane extracts to. */
+export const LANE_TYPE: Readonly<Record<VectorType, ScalarType>> = {
+  i8x16: "i32", i16x8: "i32", i32x4: "i32", i64x2: "i64", f32x4: "f32", f64x2: "f64",
+};
+export const MEMORY_BYTES: Readonly<Record<MemoryType, number>> = {
+  i8: 1, u8: 1, bool: 1, i16: 2, u16: 2, f16: 2, i32: 4, u32: 4, f32: 4, i64: 8, u64: 8, f64: 8,
+  i8x16: 16, i16x8: 16, i32x4: 16, i64x2: 16, f32x4: 16, f64x2: 16,
+};
+/** What a load of a memory type gives. */
+export const LOADED: Readonly<Record<MemoryType, ValueType>> = {
+  i8: "i32", u8: "i32", i16: "i32", u16: "i32", i32: "i32", u32: "u32", i64: "i64", u64: "u64", bool: "bool", f16: "f32", f32: "f32",
+  f64: "f64", i8x16: "i8x16", i16x8: "i16x8", i32x4: "i32x4", i64x2: "i64x2", f32x4: "f32x4", f64x2: "f64x2",
+};
+export const isVector = (t: string): t is VectorType => Object.hasOwn(LANES, t);

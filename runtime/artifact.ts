@@ -1,0 +1,82 @@
+// The artifact's manifest: what the compiler writes and the runtime reads. Types only.
+
+export type PortDType = "f32" | "f16" | "f64" | "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "bool" | "i4" | "u4";
+
+/** An extent known at compile time, or bounded with its true value, an i64, `at` bytes into the arena after a run. */
+export type Extent = number | { readonly max: number; readonly at: number };
+
+export interface Port {
+  readonly name: string;
+  readonly dtype: PortDType;
+  /** Bounded extents hold their maximum here. */
+  readonly shape: readonly number[];
+}
+
+/** Where a port lies, row-major, in a variant's memory. Outputs that are constants lie among the weights. */
+export interface Slot {
+  readonly region: "arena" | "weights";
+  readonly offset: number;
+  readonly extents: readonly Extent[];
+}
+
+/**
+ * A piece of the weight image that a program sees. `copy` takes bytes of weights.bin as they are. `indices` reads `count` column
+ * numbers (u16 or u32), checks each against `bound`, and writes the byte offset that the variant's layout gives it: with
+ * `radix` [[extent, stride], ...], outermost first, the number is split into mixed-radix digits and digit x stride is summed.
+ * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
+ */
+export type Section =
+  | { readonly kind: "copy"; readonly at: number; readonly from: number; readonly bytes: number }
+  | {
+      readonly kind: "indices"; readonly at: number; readonly from: number; readonly count: number;
+      readonly stored: "u16" | "u32"; readonly expanded: "u16" | "u32"; readonly bound: number;
+      readonly radix: readonly (readonly [extent: number, stride: number])[];
+    }
+  | {
+      readonly kind: "counts"; readonly at: number; readonly from: number; readonly count: number;
+      readonly stored: "u16" | "u32"; readonly expanded: "u16" | "u32"; readonly total: number;
+    };
+
+/** What a step of `run` was made from, for people and tools. */
+export interface StepInfo {
+  /** Kernel name, e.g. `conv_f32_unstructured_relu_3`, or `if`, `loop`. */
+  readonly kernel: string;
+  /** ONNX nodes that it computes. */
+  readonly nodes: readonly string[];
+}
+
+export interface VariantManifest {
+  readonly backend: string;
+  readonly name: string;
+  readonly needs: readonly string[];
+  /** The file with the code. */
+  readonly code: string;
+  /** Bytes of the weight image and of the arena. */
+  readonly weights: number;
+  readonly arena: number;
+  readonly sections: readonly Section[];
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+  readonly faults: readonly string[];
+  readonly steps: readonly StepInfo[];
+}
+
+export interface Manifest {
+  readonly format: "sparsec";
+  readonly version: 1;
+  readonly name: string;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly variants: readonly VariantManifest[];
+  /** Every other file of the artifact, with its size in bytes and its SHA-256 in hexadecimal. */
+  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+}
+
+export const MANIFEST = "manifest.json";
+export const WEIGHTS = "weights.bin";
+
+/** An artifact in memory: its manifest and the bytes of its files. */
+export interface ArtifactFiles {
+  readonly manifest: Manifest;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}

@@ -1,7 +1,7 @@
 // The kernel IR: functions of loops, pointers, scalar and vector expressions. A closed set, so that every backend is one
 // exhaustive switch. What a kernel means is defined by ir/kernel/interpret.ts.
 
-import type { Binary, Bitcast, Cast, Compare, Pure, ScalarType, Select, Unary } from "../scalar/types.ts";
+import type { Binary, Bitcast, Cast, Compare, Const, ScalarType, Select, Unary, Wrap } from "../scalar/types.ts";
 
 export type VectorType = "i8x16" | "i16x8" | "i32x4" | "i64x2" | "f32x4" | "f64x2";
 /** `ptr` is a byte pointer into one parameter's buffer; it never leaves the buffer it started in. */
@@ -9,9 +9,16 @@ export type ValueType = ScalarType | VectorType | "ptr";
 /** How a value lies in memory. Narrow types widen to their compute type when loaded and wrap, or round, when stored. */
 export type MemoryType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "bool" | "f16" | "f32" | "f64" | VectorType;
 
+/** The pure kinds work lane by lane on vectors; a vector select takes a lane mask (all ones or all zeros); vector constants are splats. */
 export type Expr =
-  | Pure<Expr, ScalarType>
-  | PureVector
+  | Const
+  | Unary<Expr, ScalarType | VectorType>
+  | Binary<Expr, ScalarType | VectorType>
+  | Compare<Expr, ScalarType | VectorType>
+  | Select<Expr, ScalarType | VectorType>
+  | Cast<Expr, ScalarType | VectorType>
+  | Bitcast<Expr, ScalarType | VectorType>
+  | Wrap<Expr>
   | { readonly kind: "var"; readonly type: ValueType; readonly name: string }
   /** `offset` is a constant displacement in bytes (>= 0). */
   | { readonly kind: "load"; readonly type: ValueType; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number }
@@ -29,11 +36,6 @@ export type Expr =
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
   /** A call of a function that has a result. Such functions have no effect. */
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
-
-/** The pure kinds, lane by lane. A vector select takes a lane mask (all ones or all zeros) as its condition. Vector constants are splats. */
-type PureVector =
-  | Unary<Expr, VectorType> | Binary<Expr, VectorType> | Compare<Expr, VectorType>
-  | Select<Expr, VectorType> | Cast<Expr, VectorType> | Bitcast<Expr, VectorType>;
 
 export type Stmt =
   /** Declares a variable. Names are unique within a function. */

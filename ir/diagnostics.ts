@@ -13,6 +13,9 @@ const where = (loc: Loc | undefined): string => {
   return `${loc.file}${line}${loc.name ? ` (${loc.name})` : ""}: `;
 };
 
+/** Carried by the errors of the compiler and of the runtime alike: each `instanceof` the other's class. */
+const BRAND = Symbol.for("sparsec.error");
+
 /**
  * Every failure that a user can cause. `code` is stable and documented; the message says what was found,
  * what was expected and where; `hint` says what to do. `inputs` is set by `needs-constant` only.
@@ -33,6 +36,14 @@ export class SparsecError extends Error {
     this.reason = reason;
     this.loc = loc;
     this.hint = hint;
+  }
+
+  get [BRAND](): true {
+    return true;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === "object" && value !== null && BRAND in value;
   }
 }
 

@@ -70,7 +70,8 @@ export const arrayOf = (dtype: DType, length: number): TypedArray =>
 /** Views bytes as elements of `dtype`; copies only where the address is misaligned. */
 export function viewAs(dtype: DType, bytes: Uint8Array): TypedArray {
   const size = DTYPES[dtype].bytes;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  // Not slice(): a Buffer is a Uint8Array whose slice is a view.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ARRAYS[dtype](aligned.buffer, aligned.byteOffset, Math.floor(bytes.byteLength / size));
 }
 

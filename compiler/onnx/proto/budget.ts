@@ -23,5 +23,5 @@ export const DEFAULT_BUDGET: Budget = {
 };
 
 /** Most elements of a tensor, and most dimensions. */
-export const MAX_ELEMENTS = 2 ** 31;
+export const MAX_ELEMENTS = 2 ** 31 - 1;
 export const MAX_RANK = 16;

@@ -21,8 +21,10 @@ export interface DecodeOptions {
 
 function parse<M extends MessageName>(name: M, bytes: Uint8Array, file: string, budget: Budget): Wire<M> {
   checkWire(bytes, name, file, budget);
+  // A Buffer's own methods differ from a Uint8Array's (slice is a view); tensors hand out plain arrays only.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    return fromBinary(descriptor(name), bytes, { readUnknownFields: false, recursionLimit: budget.depth });
+    return fromBinary(descriptor(name), plain, { readUnknownFields: false, recursionLimit: budget.depth });
   } catch (e) {
     throw onnxErrors.malformed(file, e instanceof Error ? e.message : String(e));
   }

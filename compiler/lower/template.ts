@@ -1,0 +1,56 @@
+// What a lowering gives: kernel functions, and what each parameter of their entry is bound to.
+
+import type { Expr, Func, PointerParam } from "../../ir/kernel/types.ts";
+
+/** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
+export type Packed =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  /** Column numbers below `bound`; the loader writes sum of digit x stride over their mixed-radix digits (outermost first). */
+  | {
+      readonly kind: "indices"; readonly columns: Uint16Array | Uint32Array; readonly expanded: "u16" | "u32"; readonly bound: number;
+      readonly radix: readonly (readonly [extent: number, stride: number])[];
+    }
+  /** Row lengths whose sum is `total`. */
+  | { readonly kind: "counts"; readonly counts: Uint16Array | Uint32Array; readonly expanded: "u16" | "u32"; readonly total: number };
+
+/** What a pointer parameter of a kernel's entry is bound to. Pointers point at the buffer's start, not at element 0. */
+export type Binding =
+  | { readonly kind: "operand"; readonly operand: number }
+  | { readonly kind: "result"; readonly result: number }
+  | { readonly kind: "packed"; readonly packed: Packed }
+  /** Memory for the kernel alone, garbage before and after. */
+  | { readonly kind: "scratch"; readonly bytes: number };
+
+export interface Lowered {
+  /** The lowering's name, e.g. `conv_f32_csr`. */
+  readonly kernel: string;
+  readonly functions: readonly Func[];
+  readonly entry: string;
+  /** One per parameter of the entry, in order. */
+  readonly bindings: readonly Binding[];
+  readonly faults: readonly string[];
+  /** For `explain`: why this kernel, which format. */
+  readonly why: string;
+  readonly format?: string;
+}
+
+/** Where a value is about to be stored: `lanes` elements along the contiguous axis from `coords` on. */
+export interface Site {
+  /** One i32 per axis of the result. */
+  readonly coords: readonly Expr[];
+  /** Bytes from the result buffer's start, as a variable part and a constant. */
+  readonly offset: Expr;
+  readonly displacement: number;
+  readonly lanes: 1 | 4;
+}
+
+/** What happens to an accumulator on its way to memory: bias, activation, residual, rounding. */
+export interface Epilogue {
+  /** Pointers to further operands, appended to the kernel's parameters, with their bindings. */
+  readonly params: readonly PointerParam[];
+  readonly bindings: readonly Binding[];
+  /** The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once. */
+  apply(acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr;
+}
+
+export const noEpilogue: Epilogue = { params: [], bindings: [], apply: (acc) => acc };

@@ -48,7 +48,8 @@ export class SparsecError extends Error {
 }
 
 export const errors = {
-  unknownOp: (op: string, loc?: Loc) => new SparsecError("unknown-op", `no operator named '${op}' in this op set`, loc, "pass it through `ops`"),
+  unknownOp: (op: string, loc?: Loc) =>
+    new SparsecError("unknown-op", `no operator named '${op}' in this op set`, loc, "pass it through `ops`"),
   badOperands: (op: string, why: string, loc?: Loc) => new SparsecError("bad-operands", `${op}: ${why}`, loc),
   badAttribute: (op: string, why: string, loc?: Loc) => new SparsecError("bad-attribute", `${op}: ${why}`, loc),
   tooLarge: (what: string, loc?: Loc) => new SparsecError("too-large", `${what} exceeds 2^31 elements`, loc),
@@ -59,5 +60,8 @@ export const errors = {
     new SparsecError("rewrite-type", `rule '${rule}' changed the type from ${before} to ${after}`, loc),
   rewriteLoop: (pass: string, sweeps: number) =>
     new SparsecError("rewrite-loop", `pass '${pass}' still changes the graph after ${sweeps} sweeps`),
+  badKernel: (func: string, why: string) => new SparsecError("bad-kernel", `kernel function '${func}' ${why}`),
+  kernelAccess: (func: string, why: string) => new SparsecError("kernel-access", `kernel function '${func}' ${why}`),
+  kernelBudget: (steps: number) => new SparsecError("kernel-budget", `the kernel did not end within ${steps} loop iterations and calls`),
   fault: (what: string, loc?: Loc) => new SparsecError("fault", what, loc),
 } as const;

@@ -2,7 +2,18 @@
 
 import * as scalar from "../scalar/build.ts";
 import type { BinaryOp, CompareOp, NarrowType, ScalarType, UnaryOp } from "../scalar/types.ts";
-import { type Expr, isVector, LANE_TYPE, LOADED, type MemoryType, type Param, type PointerParam, type Stmt, type ValueType, type VectorType } from "./types.ts";
+import {
+  type Expr,
+  isVector,
+  LANE_TYPE,
+  LOADED,
+  type MemoryType,
+  type Param,
+  type PointerParam,
+  type Stmt,
+  type ValueType,
+  type VectorType,
+} from "./types.ts";
 
 export const i32 = (value: number): Expr => scalar.i32(value);
 export const f32 = (value: number): Expr => scalar.f32(value);
@@ -63,10 +74,22 @@ export function store(memory: MemoryType, ptr: Expr, value: Expr, offset = 0): S
   if (ptr.type !== "ptr" || value.type !== LOADED[memory]) throw new TypeError(`store of ${value.type} as ${memory} through ${ptr.type}`);
   return { kind: "store", memory, ptr, offset, value };
 }
-export const for_ = (name: string, from: Expr, to: Expr, body: readonly Stmt[], step = 1): Stmt => ({ kind: "for", name, from, to, step, body });
+export const for_ = (name: string, from: Expr, to: Expr, body: readonly Stmt[], step = 1): Stmt => ({
+  kind: "for",
+  name,
+  from,
+  to,
+  step,
+  body,
+});
 export const repeat = (body: readonly Stmt[], again: Expr): Stmt => ({ kind: "repeat", body, again });
 export const while_ = (cond: Expr, body: readonly Stmt[]): Stmt => ({ kind: "while", cond, body });
-export const if_ = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt => ({ kind: "if", cond, then, else: otherwise });
+export const if_ = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt => ({
+  kind: "if",
+  cond,
+  then,
+  else: otherwise,
+});
 export const callStmt = (name: string, args: readonly Expr[]): Stmt => ({ kind: "call", name, args });
 export const assert = (cond: Expr, fault: number): Stmt => ({ kind: "assert", cond, fault });
 

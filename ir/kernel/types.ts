@@ -43,7 +43,14 @@ export type Stmt =
   | { readonly kind: "set"; readonly name: string; readonly value: Expr }
   | { readonly kind: "store"; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number; readonly value: Expr }
   /** `for (name = from; name < to; name += step)`, i32, step a positive constant; bounds are read once. */
-  | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly Stmt[] }
+  | {
+      readonly kind: "for";
+      readonly name: string;
+      readonly from: Expr;
+      readonly to: Expr;
+      readonly step: number;
+      readonly body: readonly Stmt[];
+    }
   /** Runs the body at least once, and again as long as `again` holds after it: the cheapest loop a target has. */
   | { readonly kind: "repeat"; readonly body: readonly Stmt[]; readonly again: Expr }
   | { readonly kind: "while"; readonly cond: Expr; readonly body: readonly Stmt[] }
@@ -83,15 +90,52 @@ export interface Program {
 export const LANES: Readonly<Record<VectorType, number>> = { i8x16: 16, i16x8: 8, i32x4: 4, i64x2: 2, f32x4: 4, f64x2: 2 };
 /** The scalar that a lane extracts to. */
 export const LANE_TYPE: Readonly<Record<VectorType, ScalarType>> = {
-  i8x16: "i32", i16x8: "i32", i32x4: "i32", i64x2: "i64", f32x4: "f32", f64x2: "f64",
+  i8x16: "i32",
+  i16x8: "i32",
+  i32x4: "i32",
+  i64x2: "i64",
+  f32x4: "f32",
+  f64x2: "f64",
 };
 export const MEMORY_BYTES: Readonly<Record<MemoryType, number>> = {
-  i8: 1, u8: 1, bool: 1, i16: 2, u16: 2, f16: 2, i32: 4, u32: 4, f32: 4, i64: 8, u64: 8, f64: 8,
-  i8x16: 16, i16x8: 16, i32x4: 16, i64x2: 16, f32x4: 16, f64x2: 16,
+  i8: 1,
+  u8: 1,
+  bool: 1,
+  i16: 2,
+  u16: 2,
+  f16: 2,
+  i32: 4,
+  u32: 4,
+  f32: 4,
+  i64: 8,
+  u64: 8,
+  f64: 8,
+  i8x16: 16,
+  i16x8: 16,
+  i32x4: 16,
+  i64x2: 16,
+  f32x4: 16,
+  f64x2: 16,
 };
 /** What a load of a memory type gives. */
 export const LOADED: Readonly<Record<MemoryType, ValueType>> = {
-  i8: "i32", u8: "i32", i16: "i32", u16: "i32", i32: "i32", u32: "u32", i64: "i64", u64: "u64", bool: "bool", f16: "f32", f32: "f32",
-  f64: "f64", i8x16: "i8x16", i16x8: "i16x8", i32x4: "i32x4", i64x2: "i64x2", f32x4: "f32x4", f64x2: "f64x2",
+  i8: "i32",
+  u8: "i32",
+  i16: "i32",
+  u16: "i32",
+  i32: "i32",
+  u32: "u32",
+  i64: "i64",
+  u64: "u64",
+  bool: "bool",
+  f16: "f32",
+  f32: "f32",
+  f64: "f64",
+  i8x16: "i8x16",
+  i16x8: "i16x8",
+  i32x4: "i32x4",
+  i64x2: "i64x2",
+  f32x4: "f32x4",
+  f64x2: "f64x2",
 };
 export const isVector = (t: string): t is VectorType => Object.hasOwn(LANES, t);

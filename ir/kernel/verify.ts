@@ -1,38 +1,173 @@
 // Rejects kernel programs that are not well formed: types, scopes, pointer discipline, calls. Every backend may rely on what passes.
 
 import { errors } from "../diagnostics.ts";
-import { expressionType, type Place } from "./typing.ts";
-import type { Expr, Func, Param, Program, Stmt, ValueType } from "./types.ts";
-import { LOADED, MEMORY_BYTES } from "./types.ts";
+import { type Expr, type Func, LOADED, type Param, type PointerParam, type Program, type Stmt, type ValueType } from "./types.ts";
+import { checkCall, expressionType, type Place } from "./typing.ts";
+import { operands } from "./walk.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 interface Variable {
   readonly type: ValueType;
   /** For pointers, the parameter into whose buffer they point. */
-  readonly root: string | undefined;
+  readonly root: PointerParam | undefined;
+  /** Neither a parameter nor a loop's counter. */
   readonly mutable: boolean;
 }
 
 /**
  * Throws `bad-kernel` unless the program is well formed: types agree, names are identifiers declared once and before use, a `let` is visible
- * in its block only, pointer variables stay in the buffer of one parameter and respect its access, functions are called after their
- * definition (so there is no recursion), and functions with a result neither store nor assert.
+ * in its block only (and in `again` of a repeat), pointers stay in the buffer of one parameter and respect its access, functions are called
+ * after their definition (so there is no recursion), and functions with a result have no effect.
  */
 export function verify(program: Program): void {
   const known = new Map<string, Func>();
   for (const func of program.functions) {
-    const place: Place = { func: func.name, functions: known, fail: (why) => fail(func.name, why) };
-    if (known.has(func.name)) fail(func.name, "defined twice");
-    if (!IDENTIFIER.test(func.name)) fail(func.name, "not an identifier");
-    new FunctionCheck(func, place, program.faults.length).check();
+    if (known.has(func.name)) fail(func.name, "is defined twice");
+    verifyFunc(func, known, program.faults.length);
     known.set(func.name, func);
   }
   const entry = known.get(program.entry);
-  if (!entry) fail(program.entry, "the entry is not defined");
-  if (entry?.result) fail(program.entry, "the entry has a result");
+  if (!entry) fail(program.entry, "is the entry but not defined");
+  if (entry?.result) fail(program.entry, "is the entry but has a result");
 }
 
 function fail(func: string, why: string): never {
   throw errors.badKernel(func, why);
+}
+
+/** Checks one function, given those defined before it. */
+export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, faults: number): void {
+  const names = new Set<string>();
+  const scopes: Map<string, Variable>[] = [new Map()];
+  const fails = (why: string): never => fail(func.name, why);
+  if (!IDENTIFIER.test(func.name)) fails("is not an identifier");
+
+  const find = (name: string): Variable => {
+    for (let i = scopes.length - 1; i >= 0; i--) {
+      const found = scopes[i]!.get(name);
+      if (found) return found;
+    }
+    return fails(`uses '${name}', which is not declared here`);
+  };
+  const declare = (name: string, variable: Variable): void => {
+    if (!IDENTIFIER.test(name)) fails(`'${name}' is not an identifier`);
+    if (names.has(name)) fails(`declares '${name}' twice`);
+    names.add(name);
+    scopes.at(-1)!.set(name, variable);
+  };
+
+  const place: Place = { functions, variable: (name) => find(name).type, fail: fails };
+
+  const root = (e: Expr): PointerParam => {
+    if (e.kind === "var") return find(e.name).root ?? fails(`'${e.name}' points nowhere`);
+    if (e.kind === "advance") return root(e.ptr);
+    if (e.kind !== "select") return fails(`a pointer out of a ${e.kind}`);
+    const [a, b] = [root(e.a), root(e.b)];
+    return a === b ? a : fails(`a pointer into either '${a.name}' or '${b.name}'`);
+  };
+
+  const mayRead = (p: PointerParam): void => {
+    if (p.access === "write") fails(`reads '${p.name}', which is write-only`);
+  };
+  const mayWrite = (p: PointerParam): void => {
+    if (p.access === "read") fails(`writes '${p.name}', which is read-only`);
+  };
+
+  const checkAccess = (params: readonly Param[], args: readonly Expr[]): void =>
+    params.forEach((p, i) => {
+      if (p.type !== "ptr") return;
+      const from = root(args[i]!);
+      if (p.access !== "write") mayRead(from);
+      if (p.access !== "read") mayWrite(from);
+    });
+
+  const seen = new Set<Expr>();
+  const checkReads = (e: Expr): void => {
+    if (e.kind === "load") mayRead(root(e.ptr));
+    if (e.kind === "compare" && e.a.type === "ptr" && root(e.a) !== root(e.b)) fails("compares pointers into different buffers");
+    if (e.kind === "call") checkAccess(functions.get(e.name)!.params, e.args);
+  };
+  const typeOf = (e: Expr): ValueType => {
+    const type = expressionType(e, place);
+    seen.clear();
+    walkOnce(e, seen, checkReads);
+    return type;
+  };
+  const expect = (e: Expr, type: ValueType, what: string): void => {
+    const found = typeOf(e);
+    if (found !== type) fails(`${what} is ${found}, expected ${type}`);
+  };
+
+  const scoped = (body: readonly Stmt[], inside?: () => void): void => {
+    scopes.push(new Map());
+    body.forEach(check);
+    inside?.();
+    scopes.pop();
+  };
+
+  const check = (s: Stmt): void => {
+    if (func.result && (s.kind === "store" || s.kind === "assert" || s.kind === "call")) fails(`has a result and an effect (${s.kind})`);
+    switch (s.kind) {
+      case "let": {
+        const type = typeOf(s.value);
+        declare(s.name, { type, root: type === "ptr" ? root(s.value) : undefined, mutable: true });
+        return;
+      }
+      case "set": {
+        const v = find(s.name);
+        if (!v.mutable) fails(`sets '${s.name}', a parameter or loop counter`);
+        expect(s.value, v.type, `the new value of '${s.name}'`);
+        if (v.root && root(s.value) !== v.root) fails(`moves '${s.name}' out of the buffer of '${v.root.name}'`);
+        return;
+      }
+      case "store":
+        expect(s.ptr, "ptr", "the address of a store");
+        expect(s.value, LOADED[s.memory], `what is stored as ${s.memory}`);
+        if (!Number.isSafeInteger(s.offset) || s.offset < 0) fails(`a store at offset ${s.offset}`);
+        mayWrite(root(s.ptr));
+        return;
+      case "for":
+        expect(s.from, "i32", `the start of '${s.name}'`);
+        expect(s.to, "i32", `the end of '${s.name}'`);
+        if (!Number.isInteger(s.step) || s.step < 1) fails(`the step ${s.step} of '${s.name}'`);
+        scopes.push(new Map());
+        declare(s.name, { type: "i32", root: undefined, mutable: false });
+        scoped(s.body);
+        scopes.pop();
+        return;
+      case "repeat":
+        scoped(s.body, () => expect(s.again, "bool", "the condition of a repeat"));
+        return;
+      case "while":
+        expect(s.cond, "bool", "the condition of a while");
+        scoped(s.body);
+        return;
+      case "if":
+        expect(s.cond, "bool", "the condition of an if");
+        scoped(s.then);
+        scoped(s.else);
+        return;
+      case "call":
+        if (checkCall(s.name, s.args, place).result) fails(`ignores the result of ${s.name}`);
+        s.args.forEach(typeOf);
+        checkAccess(functions.get(s.name)!.params, s.args);
+        return;
+      case "assert":
+        expect(s.cond, "bool", "the condition of an assert");
+        if (!Number.isInteger(s.fault) || s.fault < 0 || s.fault >= faults) fails(`asserts fault ${s.fault} of ${faults}`);
+        return;
+    }
+  };
+
+  for (const p of func.params) declare(p.name, { type: p.type, root: p.type === "ptr" ? (p as PointerParam) : undefined, mutable: false });
+  func.body.forEach(check);
+  if (func.result && typeOf(func.result) === "ptr") fails("returns a pointer");
+}
+
+function walkOnce(e: Expr, seen: Set<Expr>, visit: (e: Expr) => void): void {
+  if (seen.has(e)) return;
+  seen.add(e);
+  visit(e);
+  for (const x of operands(e)) walkOnce(x, seen, visit);
 }

@@ -1,10 +1,27 @@
 // Constructors of the pure expression kinds, shared by tensor-level scalars and kernel expressions: they check types and fold the obvious.
 
 import { binary, cast as castValue, compare as compareValue, normalize, unary as unaryValue } from "./evaluate.ts";
-import type { Binary, BinaryOp, Bitcast, Cast, Compare, CompareOp, Const, NarrowType, ScalarType, Select, Unary, UnaryOp, Wrap } from "./types.ts";
+import type {
+  Binary,
+  BinaryOp,
+  Bitcast,
+  Cast,
+  Compare,
+  CompareOp,
+  Const,
+  NarrowType,
+  ScalarType,
+  Select,
+  Unary,
+  UnaryOp,
+  Wrap,
+} from "./types.ts";
 import { isBigType } from "./types.ts";
 
-interface Typed { readonly kind: string; readonly type: string }
+interface Typed {
+  readonly kind: string;
+  readonly type: string;
+}
 
 const isConst = (e: Typed): e is Const => e.kind === "const";
 const scalarOf = (t: string): ScalarType | undefined => (SCALARS.has(t) ? (t as ScalarType) : undefined);
@@ -13,7 +30,8 @@ const isInt = (t: string): boolean => t === "i32" || t === "u32" || t === "i64" 
 
 /** A constant of a scalar type; integers are wrapped, f32 rounded. */
 export const constant = (type: ScalarType, value: number | bigint | boolean): Const => ({
-  kind: "const", type,
+  kind: "const",
+  type,
   value: normalize(type, isBigType(type) ? BigInt(value) : Number(value)),
 });
 export const i32 = (value: number): Const => constant("i32", value);
@@ -56,7 +74,14 @@ export function binaryOp<E extends Typed>(op: BinaryOp, a: E, b: E): E | Binary<
 export function compare<E extends Typed>(op: CompareOp, a: E, b: E): Compare<E> | Const {
   sameType(op, a, b);
   if (isConst(a) && isConst(b)) return { kind: "const", type: "bool", value: compareValue(op, a.value, b.value) };
-  const mask: Readonly<Record<string, string>> = { f32x4: "i32x4", i32x4: "i32x4", f64x2: "i64x2", i8x16: "i8x16", i16x8: "i16x8" };
+  const mask: Readonly<Record<string, string>> = {
+    f32x4: "i32x4",
+    i32x4: "i32x4",
+    i64x2: "i64x2",
+    f64x2: "i64x2",
+    i8x16: "i8x16",
+    i16x8: "i16x8",
+  };
   return { kind: "compare", type: (mask[a.type] ?? "bool") as ScalarType, op, a, b };
 }
 

@@ -1,0 +1,216 @@
+// What a kernel means: runs it on buffers with every access checked. Slow and obvious; the judge of every backend.
+
+import { errors } from "../diagnostics.ts";
+import { compileExpr, type Evaluator, type Frame, type Scope } from "./evaluate.ts";
+import { type BufferRef, type KernelValue, storer, type Window } from "./memory.ts";
+import type { Expr, Func, Param, PointerParam, Program, Stmt } from "./types.ts";
+import { verify } from "./verify.ts";
+
+export type { BufferRef } from "./memory.ts";
+
+export interface InterpretOptions {
+  /** Loop iterations and calls before giving up with `kernel-budget`. Default 1e9. */
+  readonly steps?: number;
+}
+
+interface Budget {
+  left: number;
+  readonly total: number;
+}
+
+type Action = (frame: Frame) => void;
+type Invoke = (args: readonly KernelValue[], windows: readonly Window[]) => KernelValue | undefined;
+
+interface Fault {
+  readonly fault: number;
+}
+const isFault = (x: unknown): x is Fault => typeof x === "object" && x !== null && "fault" in x && !(x instanceof Error);
+
+/**
+ * Runs `entry` (by default the program's own) on one buffer per pointer parameter and one value per scalar parameter.
+ * Returns the number of the assert that failed, or -1. Throws `bad-kernel` for an ill-formed program, `kernel-access` for an access outside
+ * the declared bytes of a parameter, or misaligned, and `kernel-budget` for running too long.
+ */
+export function interpret(
+  program: Program,
+  entry: string = program.entry,
+  args: readonly (BufferRef | number | bigint)[] = [],
+  options: InterpretOptions = {},
+): { readonly fault: number } {
+  return interpreter(program, options)(entry, args);
+}
+
+/** The same in two steps, for running one program many times: verifies and compiles first. */
+export function interpreter(
+  program: Program,
+  options: InterpretOptions = {},
+): (entry: string, args: readonly (BufferRef | number | bigint)[]) => { readonly fault: number; readonly result: KernelValue | undefined } {
+  verify(program);
+  const budget: Budget = { left: 0, total: options.steps ?? 1e9 };
+  const compiled = new Map<string, { readonly func: Func; readonly invoke: Invoke }>();
+  for (const func of program.functions) compiled.set(func.name, { func, invoke: compileFunc(func, compiled, budget) });
+  return (entry, args) => {
+    const found = compiled.get(entry);
+    if (!found) throw errors.badKernel(entry, "is not defined");
+    budget.left = budget.total;
+    const { values, windows } = bind(found.func, args);
+    try {
+      return { fault: -1, result: found.invoke(values, windows) };
+    } catch (e) {
+      if (isFault(e)) return { fault: e.fault, result: undefined };
+      throw e;
+    }
+  };
+}
+
+const isPointer = (p: Param): p is PointerParam => p.type === "ptr";
+
+function bind(func: Func, args: readonly (BufferRef | number | bigint)[]): { values: KernelValue[]; windows: Window[] } {
+  if (args.length !== func.params.length) throw errors.badKernel(func.name, `takes ${func.params.length} arguments, given ${args.length}`);
+  const windows: Window[] = [];
+  const values = func.params.map((p, i): KernelValue => {
+    const a = args[i]!;
+    if (typeof a === "object") {
+      if (!isPointer(p)) throw errors.badKernel(func.name, `was given a buffer for '${p.name}', a ${p.type}`);
+      const view = new DataView(a.bytes.buffer, a.bytes.byteOffset, a.bytes.byteLength);
+      windows.push({ view, base: 0, bytes: Math.min(p.bytes, a.bytes.byteLength) });
+      return 0;
+    }
+    if (isPointer(p)) throw errors.badKernel(func.name, `was given ${a} for '${p.name}', a pointer`);
+    return a;
+  });
+  return { values, windows };
+}
+
+function compileFunc(func: Func, functions: ReadonlyMap<string, { readonly func: Func; readonly invoke: Invoke }>, budget: Budget): Invoke {
+  const slots = new Map<string, number>();
+  const roots = new Map<string, number>();
+  const slot = (name: string): number => {
+    const known = slots.get(name);
+    if (known !== undefined) return known;
+    slots.set(name, slots.size);
+    return slots.size - 1;
+  };
+  func.params.forEach((p) => {
+    slot(p.name);
+    if (isPointer(p)) roots.set(p.name, roots.size);
+  });
+  const root = (ptr: Expr): number => {
+    if (ptr.kind === "var") return roots.get(ptr.name)!;
+    if (ptr.kind === "advance") return root(ptr.ptr);
+    return root((ptr as Expr & { kind: "select" }).a);
+  };
+
+  const spend = (): void => {
+    if (--budget.left < 0) throw errors.kernelBudget(budget.total);
+  };
+
+  /** A call: pointers become windows on the caller's windows, starting where they point. */
+  const call = (name: string, args: readonly Expr[]): Evaluator => {
+    const { func: callee, invoke } = functions.get(name)!;
+    const values = args.map((a) => compileExpr(a, scope));
+    const pointers = callee.params.flatMap((p, i) => (isPointer(p) ? [{ at: i, root: root(args[i]!), bytes: p.bytes }] : []));
+    return (frame) => {
+      spend();
+      const given = values.map((v) => v(frame));
+      const windows = pointers.map((p): Window => {
+        const from = frame.windows[p.root]!;
+        const offset = given[p.at] as number;
+        if (offset < 0) throw errors.kernelAccess(func.name, `passes ${name} a pointer ${-offset} bytes before its buffer`);
+        given[p.at] = 0;
+        return { view: from.view, base: from.base + offset, bytes: Math.min(p.bytes, from.bytes - offset) };
+      });
+      return invoke(given, windows) as KernelValue;
+    };
+  };
+
+  const scope: Scope = { func: func.name, slot, root, call };
+  const expr = (e: Expr): Evaluator => compileExpr(e, scope);
+
+  const block = (body: readonly Stmt[]): Action => {
+    const actions = body.map(statement);
+    return (frame) => {
+      for (const run of actions) run(frame);
+    };
+  };
+
+  const statement = (s: Stmt): Action => {
+    switch (s.kind) {
+      case "let":
+      case "set": {
+        if (s.kind === "let" && s.value.type === "ptr") roots.set(s.name, root(s.value));
+        const value = expr(s.value);
+        const at = slot(s.name);
+        return (frame) => {
+          frame.slots[at] = value(frame);
+        };
+      }
+      case "store": {
+        const store = storer(s.memory, s.offset, func.name);
+        const window = root(s.ptr);
+        const [ptr, value] = [expr(s.ptr), expr(s.value)];
+        return (frame) => store(frame.windows[window]!, ptr(frame) as number, value(frame));
+      }
+      case "for": {
+        const [from, to] = [expr(s.from), expr(s.to)];
+        const at = slot(s.name);
+        const body = block(s.body);
+        const step = s.step;
+        return (frame) => {
+          const end = to(frame) as number;
+          for (let i = from(frame) as number; i < end; i += step) {
+            spend();
+            frame.slots[at] = i;
+            body(frame);
+          }
+        };
+      }
+      case "repeat": {
+        const body = block(s.body);
+        const again = expr(s.again);
+        return (frame) => {
+          do {
+            spend();
+            body(frame);
+          } while (again(frame));
+        };
+      }
+      case "while": {
+        const cond = expr(s.cond);
+        const body = block(s.body);
+        return (frame) => {
+          while (cond(frame)) {
+            spend();
+            body(frame);
+          }
+        };
+      }
+      case "if": {
+        const cond = expr(s.cond);
+        const [then, otherwise] = [block(s.then), block(s.else)];
+        return (frame) => (cond(frame) ? then(frame) : otherwise(frame));
+      }
+      case "call": {
+        const run = call(s.name, s.args);
+        return (frame) => {
+          run(frame);
+        };
+      }
+      case "assert": {
+        const cond = expr(s.cond);
+        const fault: Fault = { fault: s.fault };
+        return (frame) => {
+          if (!cond(frame)) throw fault;
+        };
+      }
+    }
+  };
+
+  const run = block(func.body);
+  const result = func.result ? expr(func.result) : undefined;
+  return (args, windows) => {
+    const frame: Frame = { slots: [...args], windows };
+    run(frame);
+    return result?.(frame);
+  };
+}

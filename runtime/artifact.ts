@@ -28,13 +28,23 @@ export interface Slot {
 export type Section =
   | { readonly kind: "copy"; readonly at: number; readonly from: number; readonly bytes: number }
   | {
-      readonly kind: "indices"; readonly at: number; readonly from: number; readonly count: number;
-      readonly stored: "u16" | "u32"; readonly expanded: "u16" | "u32"; readonly bound: number;
+      readonly kind: "indices";
+      readonly at: number;
+      readonly from: number;
+      readonly count: number;
+      readonly stored: "u16" | "u32";
+      readonly expanded: "u16" | "u32";
+      readonly bound: number;
       readonly radix: readonly (readonly [extent: number, stride: number])[];
     }
   | {
-      readonly kind: "counts"; readonly at: number; readonly from: number; readonly count: number;
-      readonly stored: "u16" | "u32"; readonly expanded: "u16" | "u32"; readonly total: number;
+      readonly kind: "counts";
+      readonly at: number;
+      readonly from: number;
+      readonly count: number;
+      readonly stored: "u16" | "u32";
+      readonly expanded: "u16" | "u32";
+      readonly total: number;
     };
 
 /** What a step of `run` was made from, for people and tools. */

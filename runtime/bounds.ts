@@ -1,0 +1,117 @@
+// Holds the places in a manifest against each other: what must fit fits, what must not overlap does not.
+
+import { type Extent, type Manifest, type Port, type Section, type Slot, type VariantManifest, WEIGHTS } from "./artifact.ts";
+import { show } from "./diagnostics.ts";
+import { ARRAYS } from "./dtype.ts";
+import { aligned, RESERVED } from "./executor.ts";
+import { inside, MEMORY_LIMIT, type Place, reject } from "./place.ts";
+
+export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
+
+interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly place: Place;
+}
+
+export const checkPlaces = (manifest: Manifest, at: Place): void => {
+  unique(manifest.inputs, (p) => p.name, inside(at, "inputs"));
+  unique(manifest.outputs, (p) => p.name, inside(at, "outputs"));
+  unique(manifest.variants, (v) => `${v.backend}:${v.name}`, inside(at, "variants"));
+  if (!manifest.variants.length) reject(inside(at, "variants"), "expected at least one variant");
+  for (const side of ["inputs", "outputs"] as const)
+    for (const [i, port] of manifest[side].entries()) elements(port.shape, inside(inside(inside(at, side), i), "shape"));
+  for (const [i, variant] of manifest.variants.entries()) checkVariant(variant, manifest, inside(inside(at, "variants"), i));
+};
+
+const unique = <T>(items: readonly T[], name: (item: T) => string, at: Place): void => {
+  const seen = new Set<string>();
+  for (const [i, item] of items.entries()) {
+    if (seen.has(name(item))) reject(inside(at, i), `the name ${show(name(item))} is taken`);
+    seen.add(name(item));
+  }
+};
+
+/** Elements of a shape, at most 2^31. */
+const elements = (shape: readonly number[], at: Place): number => {
+  if (shape.includes(0)) return 0;
+  let product = 1;
+  for (const n of shape) if ((product *= n) > MEMORY_LIMIT) reject(at, `the shape [${shape.join(", ")}] has more than 2^31 elements`);
+  return product;
+};
+
+const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): void => {
+  const { files } = manifest;
+  if (!Object.hasOwn(files, variant.code)) reject(inside(at, "code"), `no file ${show(variant.code)} among the artifact's files`);
+  if (RESERVED + aligned(variant.weights) + aligned(variant.arena) > MEMORY_LIMIT)
+    reject(at, `weights (${variant.weights}) and arena (${variant.arena}) take more than 2^31 bytes`);
+
+  const stored = Object.hasOwn(files, WEIGHTS) ? files[WEIGHTS]!.bytes : 0;
+  const spans = variant.sections.map((section, i) => sectionSpan(section, variant, stored, inside(inside(at, "sections"), i)));
+  apart(spans);
+
+  const inputs = slotSpans(variant.inputs, manifest.inputs, variant, inside(at, "inputs"));
+  for (const [i, slot] of variant.inputs.entries()) {
+    if (slot.region !== "arena") reject(inputs[i]!.place, "an input must lie in the arena");
+    if (slot.extents.some((e) => typeof e !== "number")) reject(inputs[i]!.place, "the extents of an input must be numbers");
+  }
+  apart(inputs);
+  slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
+};
+
+/** The bytes of the weight image that a section writes. */
+const sectionSpan = (section: Section, variant: VariantManifest, stored: number, place: Place): Span => {
+  const raw = section.kind === "copy";
+  const to = section.at + (raw ? section.bytes : section.count * INDEX_BYTES[section.expanded]);
+  const end = section.from + (raw ? section.bytes : section.count * INDEX_BYTES[section.stored]);
+  if (to > variant.weights) reject(place, `ends at byte ${to} of a weight image of ${variant.weights}`);
+  if (end > stored) reject(place, `ends at byte ${end} of ${stored} in ${WEIGHTS}`);
+  if (!raw) {
+    if (section.at % INDEX_BYTES[section.expanded]) reject(inside(place, "at"), `${section.at} is not aligned to ${section.expanded}`);
+    if (section.from % INDEX_BYTES[section.stored]) reject(inside(place, "from"), `${section.from} is not aligned to ${section.stored}`);
+  }
+  if (section.kind === "indices") checkRadix(section, variant, place);
+  return { from: section.at, to, place };
+};
+
+/** Every number below the bound has digits, and the offset they give fits the stream and lies within the variant's memory. */
+const checkRadix = (section: Section & { kind: "indices" }, variant: VariantManifest, place: Place): void => {
+  let numbers = 1;
+  let reach = 0;
+  for (const [i, [extent, stride]] of [...section.radix.entries()].reverse()) {
+    const digits = i === 0 ? Math.min(extent, Math.ceil(section.bound / numbers)) : extent;
+    reach += Math.max(0, digits - 1) * stride;
+    numbers *= extent;
+  }
+  if (numbers < section.bound) reject(inside(place, "radix"), `counts to ${numbers}, but the bound is ${section.bound}`);
+  const limit = Math.min(2 ** (8 * INDEX_BYTES[section.expanded]), Math.max(1, variant.weights + variant.arena));
+  if (reach >= limit) reject(inside(place, "radix"), `gives offsets up to ${reach}; expected less than ${limit}`);
+};
+
+const slotSpans = (slots: readonly Slot[], ports: readonly Port[], variant: VariantManifest, at: Place): readonly Span[] => {
+  if (slots.length !== ports.length) reject(at, `${slots.length} slots for ${ports.length} ports`);
+  return slots.map((slot, i) => {
+    const { dtype, shape } = ports[i]!;
+    const place = inside(at, i);
+    if (!sameShape(slot.extents, shape)) reject(inside(place, "extents"), `expected those of the port, [${shape.join(", ")}]`);
+    const width = ARRAYS[dtype].BYTES_PER_ELEMENT;
+    if (slot.offset % width) reject(inside(place, "offset"), `${slot.offset} is not aligned to ${dtype}`);
+    const to = slot.offset + elements(shape, place) * width;
+    if (to > variant[slot.region]) reject(place, `ends at byte ${to} of ${slot.region}, which has ${variant[slot.region]}`);
+    for (const extent of slot.extents)
+      if (typeof extent !== "number" && (extent.at % 8 || extent.at + 8 > variant.arena))
+        reject(inside(place, "extents"), `the extent at byte ${extent.at} is no aligned i64 in the arena of ${variant.arena}`);
+    return { from: slot.offset, to, place };
+  });
+};
+
+const sameShape = (extents: readonly Extent[], shape: readonly number[]): boolean =>
+  extents.length === shape.length && extents.every((e, i) => (typeof e === "number" ? e : e.max) === shape[i]);
+
+const apart = (spans: readonly Span[]): void => {
+  const filled = spans.filter((span) => span.to > span.from).sort((a, b) => a.from - b.from);
+  for (const [i, span] of filled.entries()) {
+    const before = filled[i - 1];
+    if (before && before.to > span.from) reject(span.place, `bytes ${span.from} to ${span.to} overlap with ${before.place.path}`);
+  }
+};

@@ -1,0 +1,159 @@
+// Reads a manifest from JSON: takes nothing on trust, and returns a fresh one that holds only what was checked.
+
+import type { Extent, Manifest, Port, Section, Slot, StepInfo, VariantManifest } from "./artifact.ts";
+import { checkPlaces } from "./bounds.ts";
+import { errors, show } from "./diagnostics.ts";
+import { isDType } from "./dtype.ts";
+import { inside, MEMORY_LIMIT, type Place, reject } from "./place.ts";
+
+type Parse<T> = (value: unknown, at: Place) => T;
+
+const RANK_LIMIT = 16;
+const TEXT_LIMIT = 2 ** 16;
+const LIST_LIMIT = 2 ** 20;
+
+const upTo =
+  (limit: number): Parse<number> =>
+  (value, at) =>
+    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= limit
+      ? (value as number)
+      : reject(at, `expected an integer from 0 to ${limit}, found ${show(value)}`);
+
+const size = upTo(MEMORY_LIMIT);
+const u32 = upTo(2 ** 32 - 1);
+
+const text: Parse<string> = (value, at) =>
+  typeof value === "string" && value.length <= TEXT_LIMIT
+    ? value
+    : reject(at, `expected a string of at most ${TEXT_LIMIT} characters, found ${show(value)}`);
+
+/** A name that can be no path out of the artifact's folder. */
+const fileName: Parse<string> = (value, at) =>
+  typeof value === "string" && value.length <= 128 && /^\w[\w.-]*$/.test(value)
+    ? value
+    : reject(at, `expected a plain file name, found ${show(value)}`);
+
+const oneOf =
+  <const T extends readonly string[]>(...values: T): Parse<T[number]> =>
+  (value, at) =>
+    values.find((v) => v === value) ?? reject(at, `expected ${values.map(show).join(" or ")}, found ${show(value)}`);
+
+const list =
+  <T>(limit: number, item: Parse<T>): Parse<readonly T[]> =>
+  (value, at) =>
+    Array.isArray(value) && value.length <= limit
+      ? Array.from(value, (v, i) => item(v, inside(at, i)))
+      : reject(at, `expected a list of at most ${limit}, found ${show(value)}`);
+
+/** Reads the fields of an object one by one; names from the file only ever live in a Map. */
+const object = (value: unknown, at: Place): (<T>(key: string, parse: Parse<T>) => T) => {
+  const fields = entries(value, at);
+  return (key, parse) => parse(fields.get(key), inside(at, key));
+};
+
+const entries = (value: unknown, at: Place): ReadonlyMap<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? new Map(Object.entries(value))
+    : reject(at, `expected an object, found ${show(value)}`);
+
+const port: Parse<Port> = (value, at) => {
+  const field = object(value, at);
+  return {
+    name: field("name", text),
+    dtype: field("dtype", (v, p) => (isDType(v) ? v : reject(p, `expected a dtype, found ${show(v)}`))),
+    shape: field("shape", list(RANK_LIMIT, size)),
+  };
+};
+
+const extent: Parse<Extent> = (value, at) => {
+  if (typeof value === "number") return size(value, at);
+  const field = object(value, at);
+  return { max: field("max", size), at: field("at", size) };
+};
+
+const slot: Parse<Slot> = (value, at) => {
+  const field = object(value, at);
+  return {
+    region: field("region", oneOf("arena", "weights")),
+    offset: field("offset", size),
+    extents: field("extents", list(RANK_LIMIT, extent)),
+  };
+};
+
+const index = oneOf("u16", "u32");
+
+const digit: Parse<readonly [number, number]> = (value, at) => {
+  const pair = list(2, u32)(value, at);
+  return pair.length === 2 ? [pair[0]!, pair[1]!] : reject(at, `expected [extent, stride], found ${show(value)}`);
+};
+
+const section: Parse<Section> = (value, at) => {
+  const field = object(value, at);
+  const kind = field("kind", oneOf("copy", "indices", "counts"));
+  const place = { at: field("at", size), from: field("from", size) };
+  if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
+  const stream = { ...place, count: field("count", size), stored: field("stored", index), expanded: field("expanded", index) };
+  if (kind === "counts") return { kind, ...stream, total: field("total", u32) };
+  return { kind, ...stream, bound: field("bound", u32), radix: field("radix", list(RANK_LIMIT, digit)) };
+};
+
+const step: Parse<StepInfo> = (value, at) => {
+  const field = object(value, at);
+  return { kernel: field("kernel", text), nodes: field("nodes", list(LIST_LIMIT, text)) };
+};
+
+const variant: Parse<VariantManifest> = (value, at) => {
+  const field = object(value, at);
+  return {
+    backend: field("backend", text),
+    name: field("name", text),
+    needs: field("needs", list(64, text)),
+    code: field("code", fileName),
+    weights: field("weights", size),
+    arena: field("arena", size),
+    sections: field("sections", list(LIST_LIMIT, section)),
+    inputs: field("inputs", list(LIST_LIMIT, slot)),
+    outputs: field("outputs", list(LIST_LIMIT, slot)),
+    faults: field("faults", list(LIST_LIMIT, text)),
+    steps: field("steps", list(LIST_LIMIT, step)),
+  };
+};
+
+const hash: Parse<string> = (value, at) =>
+  typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? value : reject(at, `expected a SHA-256 in hexadecimal, found ${show(value)}`);
+
+const files: Parse<Manifest["files"]> = (value, at) => {
+  const found = Object.create(null) as Record<string, { bytes: number; sha256: string }>;
+  for (const [name, entry] of entries(value, at)) {
+    const field = object(entry, inside(at, name));
+    found[fileName(name, at)] = { bytes: field("bytes", size), sha256: field("sha256", hash) };
+  }
+  return found;
+};
+
+/**
+ * A manifest in which every number is within budget, and every place within its file and its memory.
+ * `file` names the artifact in errors. Throws `not-an-artifact`, `unsupported-version` or `bad-manifest`.
+ */
+export const parseManifest = (value: unknown, file: string): Manifest => {
+  const at: Place = { file, path: "" };
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, "format"))
+    throw errors.notAnArtifact(file, `the manifest is no object with a format, but ${show(value)}`);
+  const field = object(value, at);
+  const format = field("format", (v) => v);
+  if (format !== "sparsec") throw errors.notAnArtifact(file, `the manifest's format is ${show(format)}, not "sparsec"`);
+  const version = field("version", (v) => v);
+  if (version !== 1) throw errors.unsupportedVersion(file, version);
+
+  const manifest: Manifest = {
+    format,
+    version,
+    name: field("name", text),
+    inputs: field("inputs", list(LIST_LIMIT, port)),
+    outputs: field("outputs", list(LIST_LIMIT, port)),
+    variants: field("variants", list(64, variant)),
+    files: field("files", files),
+  };
+  checkPlaces(manifest, at);
+  return manifest;
+};

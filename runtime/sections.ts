@@ -1,0 +1,76 @@
+// Builds the weight image that a program sees from weights.bin: copies bytes, and verifies and expands index streams.
+
+import { type Section, WEIGHTS } from "./artifact.ts";
+import { INDEX_BYTES } from "./bounds.ts";
+import { errors } from "./diagnostics.ts";
+
+type Indices = Section & { readonly kind: "indices" };
+type Counts = Section & { readonly kind: "counts" };
+
+/**
+ * Fills `image` (4-byte aligned) from `file`, the bytes of weights.bin, by sections that were checked to lie within both.
+ * Throws `corrupt` where an index is past its bound or row lengths do not sum to their total.
+ */
+export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonly Section[]): void => {
+  const stored = file.byteOffset % 4 ? file.slice() : file;
+  for (const section of sections) {
+    if (section.kind === "copy") image.set(stored.subarray(section.from, section.from + section.bytes), section.at);
+    else if (section.kind === "indices")
+      expandIndices(view(stored, section.stored, section.from, section.count), target(image, section), section);
+    else copyCounts(view(stored, section.stored, section.from, section.count), target(image, section), section);
+  }
+};
+
+const view = (bytes: Uint8Array, type: "u16" | "u32", at: number, count: number): Uint16Array | Uint32Array =>
+  type === "u16"
+    ? new Uint16Array(bytes.buffer, bytes.byteOffset + at, count)
+    : new Uint32Array(bytes.buffer, bytes.byteOffset + at, count);
+const target = (image: Uint8Array, section: Indices | Counts) => view(image, section.expanded, section.at, section.count);
+
+/** The byte offset of a number below the bound: its mixed-radix digits times their strides. */
+const offsetOf = (index: number, radix: Indices["radix"]): number => {
+  let rest = index;
+  let offset = 0;
+  for (let i = radix.length - 1; i >= 0; i--) {
+    const [extent, stride] = radix[i]!;
+    const digit = i ? rest % extent : rest;
+    offset += digit * stride;
+    rest = (rest - digit) / extent;
+  }
+  return offset;
+};
+
+const expandIndices = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Indices): void => {
+  const { bound, radix } = section;
+  for (let i = 0; i < from.length; i++) {
+    if (from[i]! >= bound)
+      throw errors.corrupt(
+        WEIGHTS,
+        `index ${from[i]} at byte ${section.from + i * INDEX_BYTES[section.stored]}; expected less than ${bound}`,
+      );
+  }
+  // One look-up an element, unless the table has more entries than the stream.
+  if (bound > from.length) {
+    for (let i = 0; i < from.length; i++) to[i] = offsetOf(from[i]!, radix);
+    return;
+  }
+  const offsets = Uint32Array.from({ length: bound }, (_, index) => offsetOf(index, radix));
+  for (let i = 0; i < from.length; i++) to[i] = offsets[from[i]!]!;
+};
+
+const copyCounts = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Counts): void => {
+  const limit = 2 ** (8 * INDEX_BYTES[section.expanded]);
+  let sum = 0;
+  for (let i = 0; i < from.length; i++) {
+    const count = from[i]!;
+    if (count >= limit)
+      throw errors.corrupt(
+        WEIGHTS,
+        `row length ${count} at byte ${section.from + i * INDEX_BYTES[section.stored]}; expected less than ${limit}`,
+      );
+    sum += count;
+    to[i] = count;
+  }
+  if (sum !== section.total)
+    throw errors.corrupt(WEIGHTS, `row lengths from byte ${section.from} sum to ${sum}; expected ${section.total}`);
+};

@@ -84,6 +84,11 @@ describe("npy", () => {
     expect(codeOf(() => readNpy(bytes))).toBe(code);
   });
 
+  it("says where a header ends past the file", () => {
+    const cut = npy(header("<f4", "(1,)"), []).subarray(0, 100);
+    expect(() => readNpy(cut, "x.npy")).toThrow("x.npy: its header is 118 bytes long, and 90 are left [bad-npy]");
+  });
+
   it("refuses to write data of another length than the shape's", () => {
     expect(codeOf(() => writeNpy({ dtype: "f32", shape: [3], data: new Float32Array(2) }))).toBe("bad-npy");
   });

@@ -1,10 +1,12 @@
 // Decoding of ONNX files: what comes out of good ones, and the coded error that ends every bad one.
 
 import { describe, expect, it } from "vitest";
+import { DEFAULT_BUDGET } from "../../compiler/onnx/proto/budget.ts";
 import { decodeModel, decodeTensorProto } from "../../compiler/onnx/proto/decode.ts";
 import { encodeMessage, encodeModel, type ModelInit } from "../../compiler/onnx/proto/encode.ts";
 import { functionKey, type OnnxTensor } from "../../compiler/onnx/proto/model.ts";
 import type { WireInit } from "../../compiler/onnx/proto/schema.ts";
+import { checkWire } from "../../compiler/onnx/proto/wire.ts";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import { bytesOf, type DType, viewAs } from "../../ir/dtype.ts";
 
@@ -410,6 +412,32 @@ describe("malformed files", () => {
       [...codes.keys()].filter((c) => !["none", "bad-model", "too-large", "budget", "unsupported-dtype", "external-disabled"].includes(c)),
     ).toEqual([]);
     expect(codes.get("bad-model")).toBeGreaterThan(bytes.length);
+  });
+
+  it.each([
+    ["a message longer than what holds it", [58, 4, 10, 6, 1, 1], "GraphProto.node is 6 bytes long, and 2 are left at byte 4"],
+    ["a length past the end", [58, 9], "ModelProto.graph is 9 bytes long, and 0 are left"],
+    ["a fixed-width number that is cut off", [58, 6, 10, 4, 42, 2, 21, 0], "AttributeProto is cut off"],
+    ["a number where a message belongs", [56, 0], "ModelProto.graph has wire type 0, not 2"],
+    ["a run of numbers that ends inside one", [58, 7, 10, 5, 42, 3, 66, 1, 128], "AttributeProto.ints is cut off"],
+    ["a run of floats of odd length", [58, 7, 10, 5, 42, 3, 58, 1, 0], "AttributeProto.floats is not whole numbers"],
+    ["a number without an end", [8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], "longer than ten bytes"],
+    ["a group", [59], "ModelProto.graph has wire type 3"],
+    ["an unknown group", [123], "ModelProto has a field of wire type 3"],
+    ["field 0", [2, 0], "field of number 0"],
+  ])("finds %s before reading it", (_what, bytes, message) => {
+    expect(() => checkWire(Uint8Array.from(bytes), "ModelProto", "m", DEFAULT_BUDGET)).toThrow(message);
+  });
+
+  it("says so where there is no graph", () => {
+    expect(() => decodeModel(encodeMessage("ModelProto", { irVersion: 8n }))).toThrow("it holds no graph");
+  });
+
+  it("gives plain arrays for a Buffer's bytes, whose slice would be a view", () => {
+    const bytes = decodeModel(Buffer.from(encodeModel(SMALL)))
+      .graph.initializers.get("w")!
+      .bytes();
+    expect(Buffer.isBuffer(bytes)).toBe(false);
   });
 
   it("agrees with the writer on numbers of any length, packed or one by one", () => {

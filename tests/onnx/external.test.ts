@@ -164,9 +164,30 @@ describe("external data", () => {
     expect(codeOf(() => read(entries))).toBe(code);
   });
 
-  it("is checked when the model is decoded, not first when it is read", () => {
+  it.each([
+    ["external-path", [["location", "../outside/secret"]]],
+    ["external-path", [["location", "linked.bin"]]],
+    [
+      "external-range",
+      [
+        ["location", "w.bin"],
+        ["offset", "3"],
+      ],
+    ],
+  ] as const)("is checked when the model is decoded, not first when it is read: %s", (code, entries) => {
     const external = externalDataBeside(file("model", "model.onnx"));
-    expect(codeOf(() => decodeModel(model([["location", "../outside/secret"]]), { external }))).toBe("external-path");
+    expect(codeOf(() => decodeModel(model(entries), { external }))).toBe(code);
+  });
+
+  it.each([
+    ["near.bin", "it goes through a symbolic link"],
+    ["door/secret", "it goes through a symbolic link"],
+    ["/etc/hosts", "the path is absolute"],
+    ["file:w.bin", "the path is absolute"],
+    ["linked.bin", "it has 2 hard links"],
+    ["sub", "it is not a plain file"],
+  ])("says why %s is refused", (location, why) => {
+    expect(() => read([["location", location]])).toThrow(why);
   });
 
   it("is refused altogether where the model came as bytes, or where that was asked for", () => {

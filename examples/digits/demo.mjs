@@ -67,11 +67,13 @@ function explain(artifact) {
 function print(dense, sparse, nodes) {
   const percent = (part) => `${(100 * part).toFixed(1)} %`;
   const kilobytes = (bytes) => `${(bytes / 1024).toFixed(0)} KB`;
+  // Names to the left, numbers to the right, and the last column as it comes.
   const table = (rows) => {
     const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-    for (const row of rows) {
-      const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])));
-      console.log(`  ${cells.join("   ")}`);
+    for (const [name, ...cells] of rows) {
+      const last = cells.pop();
+      const numbers = cells.map((cell, k) => cell.padStart(widths[k + 1]));
+      console.log(`  ${[name.padEnd(widths[0]), ...numbers, last].join("   ")}`.trimEnd());
     }
     console.log();
   };

@@ -2,18 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import { readNpy, writeNpy } from "../compiler/npy.ts";
-import { SparsecError } from "../ir/diagnostics.ts";
 import { DTYPES, type DType } from "../ir/dtype.ts";
 import { type Tensor, tensorOf } from "../ir/tensor.ts";
-
-const codeOf = (run: () => unknown): string => {
-  try {
-    run();
-    return "none";
-  } catch (e) {
-    return e instanceof SparsecError ? e.code : `not coded: ${String(e)}`;
-  }
-};
+import { codeOf } from "./support/code-of.ts";
 
 /** A file of the given header, padded as NumPy does. */
 function npy(header: string, data: readonly number[], version = 1): Uint8Array {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeModel } from "../../compiler/onnx/proto/decode.ts";
 import { encodeMessage } from "../../compiler/onnx/proto/encode.ts";
 import { externalDataBeside, noExternalData } from "../../compiler/onnx/proto/external.ts";
-import { SparsecError } from "../../ir/diagnostics.ts";
+import { codeOf } from "../support/code-of.ts";
 
 let root = "";
 const file = (...parts: readonly string[]): string => join(root, ...parts);
@@ -43,15 +43,6 @@ const model = (entries: Entries): Uint8Array =>
 const read = (entries: Entries): readonly number[] => {
   const external = externalDataBeside(file("model", "model.onnx"));
   return [...decodeModel(model(entries), { external }).graph.initializers.get("w")!.bytes()];
-};
-
-const codeOf = (run: () => unknown): string => {
-  try {
-    run();
-    return "none";
-  } catch (e) {
-    return e instanceof SparsecError ? e.code : `not coded: ${String(e)}`;
-  }
 };
 
 describe("external data", () => {

@@ -1,0 +1,28 @@
+// The WebAssembly backend: one module per variant, with and without relaxed SIMD.
+
+import { type Capabilities, defineBackend } from "../../compiler/backend.ts";
+import { assemble } from "./assemble.ts";
+import { printModule } from "./print.ts";
+
+const shared = {
+  vectors: ["f32x4", "i32x4", "i16x8", "i8x16", "f64x2", "i64x2"],
+  f16: false,
+  maths: ["sqrt", "floor", "ceil", "trunc", "round_even"],
+} satisfies Partial<Capabilities>;
+
+export const wasm = defineBackend({
+  name: "wasm",
+  doc: "WebAssembly with 128-bit SIMD: Node, browsers, edge workers, any wasm engine",
+  variants: [
+    // Engines with relaxed SIMD on by default also keep program order, so that one register serves all loads (KERNELS.md 3).
+    { name: "relaxed", needs: ["simd", "relaxed-simd"], can: { ...shared, fma: true, accumulators: 10 } },
+    { name: "baseline", needs: ["simd"], can: { ...shared, fma: false, accumulators: 7 } },
+  ],
+  async emit(program, variant) {
+    const relaxed = variant.needs.includes("relaxed-simd");
+    const code = variant.name === "baseline" ? "model.wasm" : `model.${variant.name}.wasm`;
+    return { code, files: { [code]: await assemble(printModule(program, relaxed), relaxed) } };
+  },
+});
+
+export { printModule } from "./print.ts";

@@ -1,0 +1,47 @@
+// Which WebAssembly features the engine has, found by validating tiny modules.
+
+const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+/** A module with one function without parameters, of result v128 and the given code. */
+const vectorFunction = (...code: readonly number[]): readonly number[] => [
+  ...HEADER,
+  1,
+  5,
+  1,
+  0x60,
+  0,
+  1,
+  0x7b,
+  3,
+  2,
+  1,
+  0,
+  10,
+  code.length + 4,
+  1,
+  code.length + 2,
+  0,
+  ...code,
+  0x0b,
+];
+const SPLAT_ZERO = [0x41, 0, 0xfd, 0x11];
+
+const PROBES: ReadonlyMap<string, readonly number[]> = new Map([
+  ["simd", vectorFunction(...SPLAT_ZERO)],
+  ["relaxed-simd", vectorFunction(...SPLAT_ZERO, ...SPLAT_ZERO, ...SPLAT_ZERO, 0xfd, 0x85, 2)], // f32x4.relaxed_madd
+  ["threads", [...HEADER, 5, 4, 1, 3, 1, 1]], // a shared memory
+]);
+
+const known = new Map<string, boolean>();
+
+/** Whether the engine has `feature`: "wasm", "simd", "relaxed-simd" or "threads" (with SharedArrayBuffer); others it does not have. */
+export function hasFeature(feature: string): boolean {
+  if (typeof WebAssembly === "undefined") return false;
+  if (feature === "wasm") return true;
+  if (feature === "threads" && typeof SharedArrayBuffer === "undefined") return false;
+  const found = known.get(feature);
+  if (found !== undefined) return found;
+  const probe = PROBES.get(feature);
+  const has = probe !== undefined && WebAssembly.validate(new Uint8Array(probe));
+  known.set(feature, has);
+  return has;
+}

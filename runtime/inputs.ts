@@ -5,7 +5,9 @@ import { arrayName, errors, show } from "./diagnostics.ts";
 import { ARRAYS, RANGES, type TypedArray } from "./dtype.ts";
 
 /** A tensor as a caller gives it: its elements row-major, with its shape or in the model's. */
-export type Input<T extends TypedArray = TypedArray> = T | { readonly data: T; readonly shape: readonly number[] };
+export type Input<T extends TypedArray = TypedArray, S extends readonly number[] = readonly number[]> =
+  | T
+  | { readonly data: T; readonly shape: S };
 export type Inputs = { readonly [name: string]: Input };
 
 /** An input's port with its place in the program's memory. */

@@ -5,10 +5,10 @@ import { errors, show } from "./diagnostics.ts";
 import type { ArrayOf, TypedArray } from "./dtype.ts";
 
 /** A tensor as a run returns it: a copy, row-major. */
-export interface Tensor<D extends PortDType = PortDType> {
+export interface Tensor<D extends PortDType = PortDType, S extends readonly number[] = readonly number[]> {
   readonly data: ArrayOf<D>;
   readonly dtype: D;
-  readonly shape: readonly number[];
+  readonly shape: S;
 }
 export type Outputs = { readonly [name: string]: Tensor };
 

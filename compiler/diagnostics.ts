@@ -1,0 +1,16 @@
+// The errors that passes and pipelines raise.
+
+import { type Loc, SparsecError } from "../ir/diagnostics.ts";
+
+export const errors = {
+  unknownPass: (name: string, known: readonly string[]) =>
+    new SparsecError("unknown-pass", `no pass named '${name}'`, undefined, `known passes: ${known.join(", ")}`),
+  duplicatePass: (name: string) => new SparsecError("duplicate-pass", `the pipeline has a pass named '${name}' already`),
+  passChangedInterface: (pass: string, what: string, before: string, after: string, loc?: Loc) =>
+    new SparsecError(
+      "pass-interface",
+      `pass '${pass}' changed ${what} from ${before} to ${after}`,
+      loc,
+      "a pass keeps the inputs and outputs of a graph",
+    ),
+} as const;

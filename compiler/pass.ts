@@ -1,0 +1,110 @@
+// What a pass is: a named step from a valid graph to a valid graph, with what it promises.
+
+import { errors as irErrors } from "../ir/diagnostics.ts";
+import { type Graph, GraphBuilder, topological, type Value } from "../ir/graph.ts";
+import type { Attr, Attrs } from "../ir/op.ts";
+import { applyRules, type Rule, rebuild, type Trace } from "../ir/rewrite.ts";
+import { sameType, typeToString } from "../ir/types.ts";
+import type { Capabilities } from "./backend.ts";
+import { errors } from "./diagnostics.ts";
+import type { SparsityFinding } from "./sparsity/finding.ts";
+
+/** `exact`: bit-equal results in the reference. `bounded`: equal but for rounding. `lossy`: chosen accuracy loss. */
+export type Exactness = "exact" | "bounded" | "lossy";
+
+export interface PassContext {
+  /** Told of each application of a rule. */
+  readonly trace?: Trace | undefined;
+  /** What the target can do, where the pipeline runs for one. */
+  readonly target?: Capabilities | undefined;
+  /** `off` leaves every constant dense. */
+  readonly sparsity: "auto" | "off";
+  /** A sentence for the user: what was decided, or what could not be. */
+  note(message: string, about?: Value): void;
+  /** What is known about the zeros of a constant operand. */
+  found(finding: SparsityFinding): void;
+}
+
+export interface Pass {
+  readonly name: string;
+  /** One sentence: what it does. */
+  readonly doc: string;
+  readonly exactness: Exactness;
+  /** What holds of every graph that leaves it. */
+  readonly invariant: string;
+  /** Keeps parameters and output types. Called once for each region of an `if` or `loop` and once for the whole graph. */
+  run(graph: Graph, ctx: PassContext): Graph;
+}
+
+export const definePass = (pass: Pass): Pass => Object.freeze(pass);
+
+/** A context for running one pass by hand. */
+export const passContext = (options: Partial<PassContext> = {}): PassContext => ({
+  sparsity: "auto",
+  note: () => {},
+  found: () => {},
+  ...options,
+});
+
+const MAX_SWEEPS = 20;
+
+/** Sweeps rules over a graph until none applies. Errors: `rewrite-loop` when they never settle. */
+export function settle(name: string, graph: Graph, rules: readonly Rule[], trace?: Trace): Graph {
+  let g = graph;
+  for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
+    const next = applyRules(g, rules, trace);
+    if (next === g) return g;
+    g = next;
+  }
+  throw irErrors.rewriteLoop(name, MAX_SWEEPS);
+}
+
+/** The common case: local rules, swept over the graph until none applies. */
+export const rewritePass = ({ rules, ...head }: Omit<Pass, "run"> & { readonly rules: readonly Rule[] }): Pass =>
+  definePass({ ...head, run: (g, ctx) => settle(head.name, g, rules, ctx.trace) });
+
+const isGraph = (a: Attr | undefined): a is Graph => typeof a === "object" && !Array.isArray(a);
+
+/** Applies `f` to the regions of `if` and `loop` nodes, innermost first. A `fused` region is a kernel, not a program: left alone. */
+function mapRegions(g: Graph, f: (region: Graph) => Graph): Graph {
+  let changed = false;
+  const regionsOf = (attrs: Attrs): Attrs => {
+    const next: Record<string, Attr> = { ...attrs };
+    for (const key of Object.keys(attrs)) {
+      const region = attrs[key];
+      if (!isGraph(region)) continue;
+      const after = f(mapRegions(region, f));
+      changed ||= after !== region;
+      next[key] = after;
+    }
+    return next;
+  };
+  if (!topological(g.outputs).some((n) => n.op === "if" || n.op === "loop")) return g;
+  const out = rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) =>
+    n.op === "if" || n.op === "loop" ? b.add(n.op, inputs, regionsOf(n.attrs), n.locs).results : undefined,
+  );
+  return changed ? out : g;
+}
+
+function checkInterface(pass: Pass, what: string, before: readonly Value[], after: readonly Value[]): void {
+  if (before.length !== after.length)
+    throw errors.passChangedInterface(pass.name, `the number of ${what}s`, String(before.length), String(after.length));
+  before.forEach((v, i) => {
+    const w = after[i]!;
+    // The values that bounded extents hang on are other nodes after a rewrite: only their limits can be compared.
+    const [was, is] = [typeToString(v.type), typeToString(w.type)];
+    if (was === is || sameType(v.type, w.type)) return;
+    throw errors.passChangedInterface(pass.name, `${what} ${i}`, was, is, v.node.locs[0]);
+  });
+}
+
+/** Runs a pass on the regions of a graph and on the graph. Errors: `pass-interface` when inputs or outputs change. */
+export function runPass(pass: Pass, graph: Graph, ctx: PassContext): Graph {
+  const run = (g: Graph): Graph => {
+    const out = pass.run(g, ctx);
+    checkInterface(pass, "input", g.params, out.params);
+    checkInterface(pass, "output", g.outputs, out.outputs);
+    return out;
+  };
+  return run(mapRegions(graph, run));
+}

@@ -1,0 +1,134 @@
+// The generic lowering: a loop nest over a result's elements, from the meaning of the operators. Right for every op; fast for many.
+
+import { add, binary, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
+import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts";
+import { isVector } from "../../../ir/kernel/types.ts";
+import type { Value } from "../../../ir/graph.ts";
+import type { OpSet } from "../../../ir/op.ts";
+import type { Tensor } from "../../../ir/tensor.ts";
+import { memoryOf, type Storage } from "../storage.ts";
+import type { Binding, Lowered } from "../template.ts";
+import type { Unit } from "../unit.ts";
+import { ElementLowering, NotVectorizable, type Source } from "./element.ts";
+import { Emitter } from "./emitter.ts";
+
+export interface GenericContext {
+  readonly ops: OpSet;
+  readonly storageOf: (v: Value) => Storage;
+  /** A constant's tensor, for values that are weights. */
+  readonly constantOf: (v: Value) => Tensor | undefined;
+  /** Whether the target has vectors. */
+  readonly vectors: boolean;
+}
+
+/** A constant of one element becomes a number in the code. */
+export const isImmediate = (t: Tensor | undefined): t is Tensor => t !== undefined && t.data.length === 1;
+
+function sources(u: Unit, c: GenericContext, ptrs: ReadonlyMap<Value, Expr>): (v: Value) => Source {
+  const inside = new Set(u.nodes);
+  return (v) => {
+    if (inside.has(v.node)) return { kind: "node", node: v.node };
+    const outer = u.outside.get(v) ?? v;
+    const t = c.constantOf(outer);
+    if (isImmediate(t)) return { kind: "number", tensor: t };
+    return { kind: "memory", ptr: ptrs.get(outer)!, storage: c.storageOf(outer) };
+  };
+}
+
+/** Axes from the one with the largest stride to the one with the smallest: the order in which memory is walked. */
+const walk = (s: Storage): number[] => s.strides.map((_, axis) => axis).sort((a, b) => s.strides[b]! - s.strides[a]! || a - b);
+
+function build(u: Unit, result: number, c: GenericContext, name: string, wide: boolean): { func: Func; bindings: Binding[]; faults: string[] } {
+  const em = new Emitter();
+  const faults: string[] = [];
+  const operands = u.operands.filter((v) => !isImmediate(c.constantOf(v)));
+  const ptrs = new Map(operands.map((v, k) => [v, em.parameter(`x${k}`, "ptr")]));
+  const out = u.node.results[result]!;
+  const storage = c.storageOf(out);
+  const y = em.parameter("y", "ptr");
+  const memory = memoryOf(storage.dtype);
+  const order = walk(storage);
+  const source = sources(u, c, ptrs);
+  const lowering = (lane?: string) =>
+    new ElementLowering(em, {
+      ops: c.ops, source, ...(lane === undefined ? {} : { lane }),
+      fault: (sentence) => {
+        const known = faults.indexOf(sentence);
+        return known >= 0 ? known : faults.push(sentence) - 1;
+      },
+    });
+  const scalar = lowering();
+  const bytesAt = (coords: readonly Expr[]): Expr =>
+    coords.reduce<Expr>((sum, x, axis) => add(sum, binary("mul", x, i32(storage.strides[axis]!))), i32(storage.offset));
+  const put = (coords: readonly Expr[], value: Expr, lanes?: VectorType): void => {
+    const { ptr, offset } = em.address(y, bytesAt(coords));
+    em.emit(store(lanes ?? memory, ptr, value, offset));
+  };
+  const point = (coords: readonly Expr[]): void => put(coords, scalar.value(u.roots[result]!, coords));
+  const vectorType: VectorType | undefined = storage.dtype === "f32" ? "f32x4" : storage.dtype === "i32" ? "i32x4" : undefined;
+  const inner = order.at(-1);
+  const canWide = wide && vectorType && inner !== undefined && storage.strides[inner] === 4 && typeof out.type.shape[inner] === "number" && (out.type.shape[inner] as number) >= 4;
+
+  const nest = (depth: number, coords: readonly Expr[]): void => {
+    if (depth === order.length) return point(coords);
+    const axis = order[depth]!;
+    const d = out.type.shape[axis]!;
+    const extent = typeof d === "number" ? i32(d) : scalar.extent(d.value);
+    const at = (i: Expr): Expr[] => coords.map((x, k) => (k === axis ? i : x));
+    if (depth < order.length - 1 || !canWide) {
+      em.loop("i", i32(0), extent, 1, (i) => nest(depth + 1, at(i)));
+      return;
+    }
+    const n = d as number;
+    const whole = n - (n % 4);
+    em.loop("v", i32(0), i32(whole), 4, (i) => {
+      // A loop of one round has no variable: name the lanes by a variable all the same.
+      const v = i.kind === "var" ? i : em.named("v", i);
+      const value = lowering((v as Expr & { kind: "var" }).name).value(u.roots[result]!, at(v));
+      put(at(v), isVector(value.type) ? value : splat(vectorType!, value), vectorType);
+    });
+    em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)));
+  };
+  nest(0, order.map(() => i32(0)));
+  const params: Param[] = [
+    ...operands.map((v, k) => pointer(`x${k}`, "read", c.storageOf(v).bytes)),
+    pointer("y", "write", storage.bytes),
+  ];
+  const bindings: Binding[] = [
+    ...operands.map((v): Binding => ({ kind: "operand", operand: u.operands.indexOf(v) })),
+    { kind: "result", result },
+  ];
+  return { func: { name, doc: docOf(u), params, body: em.body }, bindings, faults };
+}
+
+const usesVectors = (f: Func): boolean => JSON.stringify(f.body, (_, x: unknown) => (typeof x === "bigint" ? 0 : x)).includes("x4\"");
+
+const docOf = (u: Unit): string => u.nodes.map((n) => n.op).join(", ");
+
+/** What the kernel computes, for its name: the heaviest node and what follows it. */
+export function kernelName(u: Unit): string {
+  const dtype = u.node.results[0]!.type.dtype;
+  const ops = [...new Set(u.nodes.map((n) => n.op))];
+  const [first = "empty", ...rest] = ops;
+  return `${first}_${dtype}${rest.slice(0, 2).map((o) => `_${o}`).join("")}${rest.length > 2 ? "_etc" : ""}`;
+}
+
+/** Lowers every result of a unit to a kernel; one function per result. Needs `isGeneric(u)`. */
+export function lowerGeneric(u: Unit, c: GenericContext): Lowered[] {
+  return u.roots.map((_, result) => {
+    const kernel = `${kernelName(u)}${u.roots.length > 1 ? `_${result}` : ""}`;
+    let built: ReturnType<typeof build>;
+    try {
+      built = build(u, result, c, kernel, c.vectors);
+    } catch (e) {
+      if (!(e instanceof NotVectorizable)) throw e;
+      built = build(u, result, c, kernel, false);
+    }
+    const vector = usesVectors(built.func);
+    return {
+      kernel, functions: [built.func], entry: kernel, bindings: built.bindings, faults: built.faults,
+      why: `generic loop nest, ${vector ? "four lanes at once" : "one element at a time"}`,
+    };
+  });
+}
+

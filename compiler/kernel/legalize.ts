@@ -1,0 +1,24 @@
+// Brings a kernel program to what a target can do: the list of kernel passes, in order.
+
+import type { Program } from "../../ir/kernel/types.ts";
+import { verify } from "../../ir/kernel/verify.ts";
+import type { Capabilities } from "../backend.ts";
+import { expandFma } from "./expand-fma.ts";
+
+/** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
+export interface KernelPass {
+  readonly name: string;
+  /** What holds afterwards. */
+  readonly establishes: string;
+  run(program: Program, can: Capabilities): Program;
+}
+
+export const kernelPasses: readonly KernelPass[] = [expandFma];
+
+/** Throws `bad-kernel` where the program is ill-formed, before or after. */
+export function legalize(program: Program, can: Capabilities, passes: readonly KernelPass[] = kernelPasses): Program {
+  verify(program);
+  const legal = passes.reduce((p, pass) => pass.run(p, can), program);
+  if (legal !== program) verify(legal);
+  return legal;
+}

@@ -42,10 +42,10 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
     const executor = executors.find((e) => e.backend === variant.backend);
     const reason = executor ? executor.unsupported(variant) : `no executor for backend '${variant.backend}' was given`;
     if (executor && reason === undefined) {
-      const [code, weights] = await Promise.all([
+      const [code, weights] = await inOrder(
         codeOf(variant, artifact, options, readOnce),
         readOnce(variant.sections.length ? WEIGHTS : undefined),
-      ]);
+      );
       const instance = await start(executor, code, variant);
       if (typeof instance !== "string") {
         const info: ModelInfo = {
@@ -68,6 +68,12 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
     device,
     skipped.map((s) => `${s.variant}: ${s.reason}`),
   );
+};
+
+/** Both at once; where both fail, the error is always the first one's. */
+const inOrder = async <A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> => {
+  second.catch(() => {});
+  return [await first, await second];
 };
 
 const title = (variant: VariantManifest): string => `${variant.backend}:${variant.name}`;

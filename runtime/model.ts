@@ -4,7 +4,7 @@ import type { Manifest, Port, Slot, VariantManifest } from "./artifact.ts";
 import { errors, SparsecError, said } from "./diagnostics.ts";
 import { type TypedArray, viewOf } from "./dtype.ts";
 import type { Instance } from "./executor.ts";
-import { bindInputs, elementCount, type Inputs } from "./inputs.ts";
+import { bindInputs, elementCount, type InputPlace, type Inputs } from "./inputs.ts";
 import { chooseOutputs, collectOutputs, type OutputPlace, type Outputs } from "./outputs.ts";
 
 export interface RunOptions {
@@ -43,47 +43,67 @@ export interface Model<I = Inputs, O = Outputs> {
   [Symbol.dispose](): void;
 }
 
-export const createModel = (manifest: Manifest, variant: VariantManifest, instance: Instance, info: ModelInfo): Model => {
-  const { name } = manifest;
+/** All that holds a model's memory. */
+interface Program {
+  readonly instance: Instance;
+  readonly inputs: ReadonlyMap<string, InputPlace>;
+  readonly outputs: ReadonlyMap<string, OutputPlace>;
+  /** The arena as words. */
+  readonly arena: Int32Array;
+}
+
+const createProgram = (manifest: Manifest, variant: VariantManifest, instance: Instance): Program => {
   const view = (slot: Slot, port: Port): TypedArray =>
     viewOf(port.dtype, instance.buffer, instance[slot.region] + slot.offset, elementCount(port.shape));
-  const inputs = new Map(manifest.inputs.map((port, i) => [port.name, { port, view: view(variant.inputs[i]!, port) }]));
-  const outputs: ReadonlyMap<string, OutputPlace> = new Map(
-    manifest.outputs.map((port, i) => [port.name, { port, view: view(variant.outputs[i]!, port), extents: variant.outputs[i]!.extents }]),
-  );
-  const arena = new Int32Array(instance.buffer, instance.arena, Math.floor(variant.arena / 4));
+  const output = (slot: Slot, port: Port): OutputPlace => ({ port, view: view(slot, port), extents: slot.extents });
+  return {
+    instance,
+    inputs: new Map(manifest.inputs.map((port, i) => [port.name, { port, view: view(variant.inputs[i]!, port) }])),
+    outputs: new Map(manifest.outputs.map((port, i) => [port.name, output(variant.outputs[i]!, port)])),
+    arena: new Int32Array(instance.buffer, instance.arena, Math.floor(variant.arena / 4)),
+  };
+};
 
+export const createModel = (manifest: Manifest, variant: VariantManifest, instance: Instance, info: ModelInfo): Model => {
+  const { name } = manifest;
+  let program: Program | undefined = createProgram(manifest, variant, instance);
   let disposed = false;
   let running = false;
   let waiting = 0;
   let last: Promise<unknown> = Promise.resolve();
 
-  /** Copies the inputs in and starts the program. */
-  const begin = (given: Inputs, options: RunOptions | undefined) => {
+  const enter = (): Program => {
+    if (!program || disposed) throw errors.disposed(name);
+    running = true;
+    return program;
+  };
+  const leave = (): void => {
+    running = false;
+    if (disposed) free();
+  };
+  /** Lets go of every view, so that the memory is free even where the model is still held. */
+  const free = (): void => {
+    program?.instance.dispose();
+    program = undefined;
+  };
+  /** Copies the inputs in and starts the program; what is returned, or awaited of it, goes to `end`. */
+  const begin = ({ instance, inputs, outputs }: Program, given: Inputs, options: RunOptions | undefined) => {
     const chosen = chooseOutputs(outputs, options?.outputs);
     bindInputs(name, inputs, given);
     return { fault: instance.run(), chosen };
   };
-  const end = (fault: number, chosen: Iterable<OutputPlace>): Outputs => {
+  const end = ({ arena }: Program, fault: number, chosen: Iterable<OutputPlace>): Outputs => {
     if (fault !== -1) throw errors.fault(name, variant.faults[fault] ?? `the program reports fault ${fault}`);
     return collectOutputs(name, chosen, arena);
   };
   /** What an engine throws (a trap, exhausted stack or memory) becomes an error of ours. */
   const coded = (thrown: unknown): SparsecError => (thrown instanceof SparsecError ? thrown : errors.trap(name, said(thrown)));
-  const leave = (): void => {
-    running = false;
-    if (disposed) instance.dispose();
-  };
-  const enter = (): void => {
-    if (disposed) throw errors.disposed(name);
-    running = true;
-  };
 
   const attempt = async (given: Inputs, options: RunOptions | undefined): Promise<Outputs> => {
-    enter();
+    const current = enter();
     try {
-      const { fault, chosen } = begin(given, options);
-      return end(typeof fault === "number" ? fault : await fault, chosen);
+      const { fault, chosen } = begin(current, given, options);
+      return end(current, typeof fault === "number" ? fault : await fault, chosen);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
@@ -109,25 +129,24 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
 
   const runSync = (given: Inputs, options?: RunOptions): Outputs => {
     if (running || waiting) throw errors.notSynchronous(name, "another run is under way");
-    enter();
-    let stillRunning = false;
+    const current = enter();
+    let underWay = false;
     try {
-      const { fault, chosen } = begin(given, options);
-      if (typeof fault === "number") return end(fault, chosen);
-      stillRunning = true;
+      const { fault, chosen } = begin(current, given, options);
+      if (typeof fault === "number") return end(current, fault, chosen);
+      underWay = true;
       track(fault).then(leave, leave);
       throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
-      if (!stillRunning) leave();
+      if (!underWay) leave();
     }
   };
 
   const dispose = (): void => {
-    if (disposed) return;
     disposed = true;
-    if (!running) instance.dispose();
+    if (!running) free();
   };
   return { inputs: manifest.inputs, outputs: manifest.outputs, run, runSync, info: () => info, dispose, [Symbol.dispose]: dispose };
 };

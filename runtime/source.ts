@@ -107,7 +107,8 @@ const readUrl = async (url: URL, limit: number): Promise<Uint8Array> => {
     const stat = await fs.stat(url);
     if (!stat.isFile()) throw errors.unreadable(url.href, "it is no regular file");
     if (stat.size > limit) throw errors.corrupt(url.href, `${stat.size} bytes; expected at most ${limit}`);
-    return await fs.readFile(url);
+    const { buffer, byteOffset, length } = await fs.readFile(url);
+    return new Uint8Array(buffer, byteOffset, length);
   } catch (thrown) {
     const hint = url.pathname.endsWith(MANIFEST)
       ? "`sparsec compile model.onnx` writes an artifact's folder; give its path or URL"

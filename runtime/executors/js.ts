@@ -26,10 +26,14 @@ async function imported(code: Code): Promise<Kernels> {
   return found;
 }
 
-/** Bytes go first: they are the ones whose hash was checked. Under a strict content policy, hand in the module instead. */
+/**
+ * A page imports the file itself, as content policies such as `script-src 'self'` refuse data: URLs. Elsewhere the bytes are
+ * imported: it is they whose hash was checked, and no engine caches them under the name of a file that may change.
+ */
 function importFrom(code: Code): Promise<unknown> {
+  const page = globalThis.location && code.url?.protocol.startsWith("http") ? code.url.href : undefined;
   if (!code.bytes && !code.url) throw errors.badOption("a js variant needs its bytes, its URL or its module");
-  const from = code.bytes ? `data:text/javascript;base64,${base64(code.bytes)}` : code.url!.href;
+  const from = page ?? (code.bytes ? `data:text/javascript;base64,${base64(code.bytes)}` : code.url!.href);
   return import(/* webpackIgnore: true */ /* @vite-ignore */ from);
 }
 

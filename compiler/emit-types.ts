@@ -25,11 +25,9 @@ export const emitTypes = async (model: TypedModule): Promise<ReadonlyMap<string,
   ] as const;
   return new Map(
     files.map(([name, write]) => {
-      const file = project.createSourceFile(
-        `${name}.ts`,
-        `// The model ${quote(model.name)}, compiled by sparsec. Generated: do not edit.\n`,
-      );
+      const file = project.createSourceFile(`${name}.ts`);
       write(file, model);
+      file.insertText(0, `// The model ${quote(model.name)}, compiled by sparsec. Generated: do not edit.\n\n`);
       return [name, new TextEncoder().encode(file.getFullText())];
     }),
   );

@@ -78,7 +78,13 @@ export const errors = {
       "compile with `--backend wasm,js` to have a variant that runs anywhere",
     ),
   badInputs: (model: string, problems: readonly string[]) =>
-    new SparsecError("bad-input", problems.length === 1 ? problems[0]! : problems.map((p) => `\n  ${p}`).join(""), at(model)),
+    new SparsecError(
+      "bad-input",
+      problems.length === 1
+        ? problems[0]!
+        : `${problems.length} things are wrong with the inputs:${problems.map((p) => `\n  ${p}`).join("")}`,
+      at(model),
+    ),
   badOption: (why: string) => new SparsecError("bad-option", why),
   fault: (model: string, why: string) => new SparsecError("fault", why, at(model)),
   trap: (model: string, why: string) => new SparsecError("trap", `the run was stopped: ${why}`, at(model)),

@@ -72,7 +72,7 @@ test.each<[string, unknown, string]>([
   [
     "missing and extra at once",
     { X: x },
-    `\n  no input is named "X"; expected "x" f32 [4], "flag" bool []\n  input "x": missing; expected ${other}\n  input "flag": missing; expected a Uint8Array of 0 and 1 for bool []`,
+    `3 things are wrong with the inputs:\n  no input is named "X"; expected "x" f32 [4], "flag" bool []\n  input "x": missing; expected ${other}\n  input "flag": missing; expected a Uint8Array of 0 and 1 for bool []`,
   ],
   ["another dtype", { x: Float64Array.of(1, 2, 3, 4), flag }, `input "x": found Float64Array; expected ${other}`],
   ["numbers", { x: [1, 2, 3, 4], flag }, `input "x": found an array of 4; expected ${other}`],
@@ -85,7 +85,7 @@ test.each<[string, unknown, string]>([
   [
     "inherited inputs",
     Object.create({ x, flag }),
-    `\n  input "x": missing; expected ${other}\n  input "flag": missing; expected a Uint8Array of 0 and 1 for bool []`,
+    `2 things are wrong with the inputs:\n  input "x": missing; expected ${other}\n  input "flag": missing; expected a Uint8Array of 0 and 1 for bool []`,
   ],
 ])("inputs: %s", async (_, inputs, reason) => {
   const model = await loadToy();

@@ -1,0 +1,72 @@
+// The weight image against a plain definition of it, over widths, radices and alignments.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Section } from "../../runtime/artifact.ts";
+import { fillImage } from "../../runtime/sections.ts";
+
+const ARRAYS = { u16: Uint16Array, u32: Uint32Array } as const;
+const width = fc.constantFrom("u16" as const, "u32" as const);
+
+/** Mixed-radix digits by counting, outermost first. */
+const offset = (index: number, radix: readonly (readonly [number, number])[]): number => {
+  let value = 0;
+  let size = radix.reduce((product, [extent]) => product * extent, 1);
+  let rest = index;
+  for (const [extent, stride] of radix) {
+    size /= extent;
+    value += Math.floor(rest / size) * stride;
+    rest %= size;
+  }
+  return value;
+};
+
+test("indices become the byte offsets of their digits", () => {
+  const streams = fc.record({
+    stored: width,
+    expanded: width,
+    radix: fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 0, max: 300 })), { minLength: 1, maxLength: 4 }),
+    picks: fc.array(fc.nat(), { maxLength: 200 }),
+    skew: fc.integer({ min: 0, max: 3 }),
+  });
+  fc.assert(
+    fc.property(streams, ({ stored, expanded, radix, picks, skew }) => {
+      const bound = radix.reduce((product, [extent]) => product * extent, 1);
+      const indices = picks.map((n) => n % bound);
+      const file = new Uint8Array(8 + indices.length * 4 + skew).subarray(skew);
+      file.set(new Uint8Array(ARRAYS[stored].from(indices).buffer), 8);
+      const image = new Uint8Array(16 + indices.length * 4);
+      const section: Section = { kind: "indices", at: 4, from: 8, count: indices.length, stored, expanded, bound, radix };
+      fillImage(image, file, [section]);
+      expect([...new ARRAYS[expanded](image.buffer, 4, indices.length)]).toEqual(indices.map((index) => offset(index, radix)));
+      expect(image.subarray(0, 4)).toEqual(new Uint8Array(4));
+    }),
+    { seed: 7, numRuns: 300 },
+  );
+});
+
+const fill = (section: Section, values: readonly number[]): Uint8Array => {
+  const image = new Uint8Array(64);
+  fillImage(image, new Uint8Array(Uint32Array.from(values).buffer), [section]);
+  return image;
+};
+const indices = { kind: "indices", at: 0, from: 0, stored: "u32", expanded: "u32", radix: [[100_000, 4]] } as const;
+
+test("an index at its bound is refused, whether few or many", () => {
+  expect(() => fill({ ...indices, count: 2, bound: 100_000 }, [99_999, 100_000])).toThrow(
+    "index 100000 at byte 4; expected less than 100000",
+  );
+  expect(() => fill({ ...indices, count: 3, bound: 2 }, [0, 1, 2])).toThrow("index 2 at byte 8; expected less than 2");
+  expect(() => fill({ ...indices, count: 1, bound: 0 }, [0])).toThrow("expected less than 0");
+  expect(new Uint32Array(fill({ ...indices, count: 2, bound: 100_000 }, [99_999, 3]).buffer, 0, 2)).toEqual(Uint32Array.of(399_996, 12));
+});
+
+const counts = { kind: "counts", at: 0, from: 0, stored: "u32", expanded: "u16" } as const;
+
+test("row lengths must fit and sum to their total", () => {
+  expect([...new Uint16Array(fill({ ...counts, count: 3, total: 9 }, [4, 0, 5]).buffer, 0, 3)]).toEqual([4, 0, 5]);
+  expect(() => fill({ ...counts, count: 2, total: 9 }, [4, 4])).toThrow("row lengths from byte 0 sum to 8; expected 9 [corrupt]");
+  expect(() => fill({ ...counts, count: 2, total: 65_540 }, [4, 65_536])).toThrow("row length 65536 at byte 4; expected less than 65536");
+  // Lengths whose sum wraps around 2^32 do not pass for it.
+  expect(() => fill({ ...counts, expanded: "u32", count: 2, total: 4 }, [2 ** 32 - 1, 5])).toThrow("sum to 4294967300; expected 4");
+});

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createArtifact } from "../../compiler/artifact.ts";
 import { emitTypes } from "../../compiler/emit-types.ts";
 import { createWeightsWriter } from "../../compiler/weights-writer.ts";
-import type { load } from "../../runtime/index.ts";
+import type { LoadOptions, Model } from "../../runtime/index.ts";
 import { toyArtifact, toyPorts, toyVariant, toyWeights } from "./toy.ts";
 import { toyPrograms } from "./toy-code.ts";
 

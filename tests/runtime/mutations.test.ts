@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { load, SparsecError } from "../../runtime/index.ts";
 import { forged, toyArtifact, toyExecutor, toyVariant } from "./toy.ts";
+import { toyPrograms } from "./toy-code.ts";
 
 /** mulberry32: the same numbers from the same seed, everywhere. */
 const random = (seed: number): ((below: number) => number) => {
@@ -102,11 +103,18 @@ const mutate = (manifest: unknown, next: (below: number) => number): void => {
 };
 
 const spread = new Map<string, number>();
-test.each([1, 2, 3, 4])("500 mutations, seed %i", { timeout: 120_000 }, async (seed) => {
+const programs = await toyPrograms();
+test.each([
+  [1, "toy"],
+  [2, "toy"],
+  [3, "wasm"],
+  [4, "js"],
+])("500 mutations, seed %i, run by %s", { timeout: 120_000 }, async (seed, device) => {
   const next = random(seed);
   const inputs = { x: Float32Array.of(1, 0, 2, 3), flag: Uint8Array.of(0) };
   for (let n = 0; n < 500; n++) {
-    const artifact = toyArtifact(next(2) ? [toyVariant] : [toyVariant, { ...toyVariant, name: "other" }]);
+    const toy = toyArtifact(next(2) ? [toyVariant] : [toyVariant, { ...toyVariant, name: "other" }]);
+    const artifact = device === "toy" ? toy : programs;
     const manifest: unknown = JSON.parse(artifact.json);
     const files = new Map([...artifact.files].map(([name, bytes]) => [name, bytes.slice()]));
     if (next(4)) mutate(manifest, next);
@@ -118,7 +126,10 @@ test.each([1, 2, 3, 4])("500 mutations, seed %i", { timeout: 120_000 }, async (s
     const started = performance.now();
     let outcome = "run";
     try {
-      using model = await load(forged(manifest, files) as never, { executors: [executor] });
+      using model = await load(forged(manifest, files) as never, {
+        executors: [executor],
+        ...(device !== "toy" && next(4) ? { device } : {}),
+      });
       await model.run(inputs);
     } catch (thrown) {
       if (!(thrown instanceof SparsecError)) throw new Error(`seed ${seed}, mutation ${n}: ${thrown}`, { cause: thrown });

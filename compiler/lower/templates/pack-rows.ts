@@ -1,0 +1,98 @@
+// Copies one image into scratch rows with zero padding: [rows][C][phases][width] f32, where place q of phase p of a row holds the
+// element `q * stride + p - left` of the operand's row `r - top`, and zero where there is none.
+
+import { add, advance, and, compare, f32, for_, i32, if_, let_, load, mul, pointer, set, shuffle, splat, store, variable } from "../../../ir/kernel/build.ts";
+import type { Expr, Func, Stmt } from "../../../ir/kernel/types.ts";
+import type { Storage } from "../storage.ts";
+
+export interface PackSpec {
+  readonly name: string;
+  /** [N, C, H, W] f32; the copied image is the one that the pointer is advanced to. */
+  readonly input: Storage;
+  readonly rows: number;
+  readonly phases: number;
+  /** Floats of one phase, a multiple of 4. */
+  readonly width: number;
+  readonly stride: number;
+  readonly top: number;
+  readonly left: number;
+  readonly vectors: boolean;
+}
+
+/** Room for whole vectors of outputs and for the places that their taps reach. */
+export const packedRowWidth = (outputs: number, places: number): number => Math.ceil((Math.ceil(outputs / 4) * 4 + places - 1) / 4) * 4;
+
+const zero = splat("f32x4", f32(0));
+
+/** Zeros from float `from` to float `to` behind `ptr`, both multiples of 4. */
+function clear(ptr: Expr, from: number, to: number, name: string): Stmt[] {
+  if (from >= to) return [];
+  if (to - from <= 16) return Array.from({ length: (to - from) / 4 }, (_, i) => store("f32x4", ptr, zero, (from + 4 * i) * 4));
+  const at = variable(name, "ptr");
+  const i = variable(`${name}_i`);
+  return [
+    let_(name, advance(ptr, i32(from * 4))),
+    for_(i.kind === "var" ? i.name : "", i32(from), i32(to), [store("f32x4", at, zero), set(name, advance(at, i32(16)))], 4),
+  ];
+}
+
+/** `count` elements, `step` bytes apart in the operand, to neighbouring floats. */
+function copy(s: PackSpec, phase: number, from: Expr, to: Expr, place: number, count: number, first: number): Stmt[] {
+  const element = s.input.strides[3]!;
+  const width = s.input.shape[3]!;
+  const step = s.stride * element;
+  const wide = s.stride <= 2 && element === 4;
+  // A vector reads 4 or 8 neighbours and must not read past the row.
+  const whole = wide ? Math.max(0, Math.min(Math.floor(count / 4), Math.floor((width - first) / (4 * s.stride)))) : 0;
+  const [x, y, z, u] = [`x${phase}`, `y${phase}`, `v${phase}`, `i${phase}`];
+  const [xp, yp] = [variable(x, "ptr"), variable(y, "ptr")];
+  const value = s.stride === 1 ? load("f32x4", xp) : shuffle(load("f32x4", xp), load("f32x4", xp, 16), [0, 2, 4, 6]);
+  const body: Stmt[] = [let_(x, advance(from, i32(first * element))), let_(y, advance(to, i32(place * 4)))];
+  if (whole > 0) {
+    const moves = [store("f32x4", yp, value), set(x, advance(xp, i32(4 * step))), set(y, advance(yp, i32(16)))];
+    body.push(for_(z, i32(0), i32(whole), moves));
+  }
+  const rest = count - 4 * whole;
+  if (rest > 0) {
+    const moves = [store("f32", yp, load("f32", xp)), set(x, advance(xp, i32(step))), set(y, advance(yp, i32(4)))];
+    body.push(for_(u, i32(0), i32(rest), moves));
+  }
+  return body;
+}
+
+export function packRows(s: PackSpec): Func {
+  const { input } = s;
+  const [, channelStride, rowStride] = input.strides as [number, number, number, number];
+  const [, c, h, w] = input.shape as [number, number, number, number];
+  const channel = s.phases * s.width * 4;
+  const [from, to] = [variable("from", "ptr"), variable("to", "ptr")];
+  const inside: Stmt[] = [];
+  for (let phase = 0; phase < s.phases; phase++) {
+    // Places q with 0 <= q * stride + phase - left < w.
+    const q0 = Math.max(0, Math.ceil((s.left - phase) / s.stride));
+    const q1 = Math.min(s.width, Math.ceil((w + s.left - phase) / s.stride));
+    const at = phase * s.width;
+    if (q1 <= q0) {
+      inside.push(...clear(to, at, at + s.width, `z${phase}`));
+      continue;
+    }
+    inside.push(...clear(to, at, at + Math.ceil(q0 / 4) * 4, `z${phase}`), ...clear(to, at + Math.floor(q1 / 4) * 4, at + s.width, `w${phase}`));
+    inside.push(...copy(s, phase, from, to, at + q0, q1 - q0, q0 * s.stride + phase - s.left));
+  }
+  const y = add(variable("r"), i32(-s.top));
+  const rowOf = advance(variable("x", "ptr"), add(mul(y, i32(rowStride)), i32(input.offset)));
+  const next = [set("from", advance(from, i32(channelStride))), set("to", advance(to, i32(channel)))];
+  const outside = [for_("k", i32(0), i32(c * channel), [store("f32x4", to, zero), set("to", advance(to, i32(16)))], 16)];
+  const within = and(compare("ge", y, i32(0)), compare("lt", y, i32(h)));
+  return {
+    name: s.name,
+    doc: `copies an image of ${c} x ${h} x ${w} to padded rows${s.stride > 1 ? `, columns by phase of ${s.stride}` : ""}`,
+    params: [pointer("x", "read", input.bytes), pointer("scratch", "write", s.rows * c * channel)],
+    body: [
+      let_("to", variable("scratch", "ptr")),
+      for_("r", i32(0), i32(s.rows), [
+        if_(within, [let_("from", rowOf), for_("c", i32(0), i32(c), [...inside, ...next])], outside),
+      ]),
+    ],
+  };
+}

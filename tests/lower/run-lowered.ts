@@ -1,0 +1,114 @@
+// Runs one lowering on its own: binds its parameters to buffers, expands its streams as a loader would, and calls it as interpreted or as wasm.
+
+import { printModule } from "../../backends/wasm/index.ts";
+import { assemble } from "../../backends/wasm/assemble.ts";
+import type { Capabilities } from "../../compiler/backend.ts";
+import { legalize } from "../../compiler/kernel/legalize.ts";
+import type { Lowered, Packed } from "../../compiler/lower/template.ts";
+import { advance, callStmt, i32, pointer, variable } from "../../ir/kernel/build.ts";
+import { interpret } from "../../ir/kernel/interpret.ts";
+import type { Program } from "../../ir/kernel/types.ts";
+import type { Section } from "../../runtime/artifact.ts";
+import { fillImage } from "../../runtime/sections.ts";
+
+const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
+
+/** The bytes that a kernel sees of packed data. */
+export function expand(p: Packed): Uint8Array {
+  if (p.kind === "bytes") return p.bytes.slice();
+  const stored = p.kind === "indices" ? p.columns : p.counts;
+  const type = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a.BYTES_PER_ELEMENT === 2 ? "u16" : "u32");
+  const image = new Uint8Array(stored.length * (p.expanded === "u16" ? 2 : 4));
+  const shared = { at: 0, from: 0, count: stored.length, stored: type(stored), expanded: p.expanded };
+  const section: Section = p.kind === "indices" ? { ...shared, kind: "indices", bound: p.bound, radix: p.radix } : { ...shared, kind: "counts", total: p.total };
+  fillImage(image, bytesOf(stored).slice(), [section]);
+  return image;
+}
+
+/** One buffer per parameter of the entry; scratch is filled with garbage. */
+function buffers(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[]): Uint8Array[] {
+  return lowered.bindings.map((b) => {
+    switch (b.kind) {
+      case "operand":
+        return operands[b.operand]!;
+      case "result":
+        return results[b.result]!;
+      case "packed":
+        return expand(b.packed);
+      case "scratch":
+        return new Uint8Array(b.bytes).fill(0xff);
+    }
+  });
+}
+
+const programOf = (lowered: Lowered): Program => ({ functions: lowered.functions, entry: lowered.entry, faults: lowered.faults });
+
+/** Runs in the interpreter, every access checked. Results are written in place. */
+export function runInterpreted(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[]): void {
+  interpret(
+    programOf(lowered),
+    lowered.entry,
+    buffers(lowered, operands, results).map((bytes) => ({ bytes })),
+  );
+}
+
+const roundUp = (n: number): number => Math.ceil(n / 64) * 64;
+
+/** A kernel assembled for wasm: `run` executes it once on the memory as it is. */
+export interface WasmKernel {
+  readonly text: string;
+  readonly run: () => void;
+  /** The memory of each parameter of the lowering's entry. */
+  readonly views: readonly Uint8Array[];
+}
+
+export async function wasmKernel(
+  lowered: Lowered,
+  can: Capabilities,
+  operands: readonly Uint8Array[],
+  results: readonly Uint8Array[],
+): Promise<WasmKernel> {
+  const all = buffers(lowered, operands, results);
+  const offsets: number[] = [];
+  let end = 1024;
+  for (const b of all) {
+    offsets.push(end);
+    end += roundUp(b.length) + 64;
+  }
+  const base = variable("arena", "ptr");
+  const program: Program = legalize(
+    {
+      functions: [
+        ...lowered.functions,
+        {
+          name: "run",
+          params: [pointer("weights", "readwrite", end), pointer("arena", "readwrite", end)],
+          body: [callStmt(lowered.entry, offsets.map((o) => advance(base, i32(o))))],
+        },
+      ],
+      entry: "run",
+      faults: lowered.faults,
+    },
+    can,
+  );
+  const text = printModule(program, can.fma);
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536) });
+  const views = all.map((b, i) => {
+    const view = new Uint8Array(memory.buffer, offsets[i]!, b.length);
+    view.set(b);
+    return view;
+  });
+  const code = await assemble(text, can.fma);
+  const { instance } = await WebAssembly.instantiate(code as BufferSource, { env: { memory } });
+  const run = instance.exports.run as (weights: number, arena: number) => number;
+  return { text, views, run: () => void run(0, 0) };
+}
+
+/** Runs as wasm; what it wrote is copied back to `results`. */
+export async function runWasm(lowered: Lowered, can: Capabilities, operands: readonly Uint8Array[], results: readonly Uint8Array[]): Promise<void> {
+  const kernel = await wasmKernel(lowered, can, operands, results);
+  kernel.run();
+  lowered.bindings.forEach((b, i) => {
+    if (b.kind === "result") results[b.result]!.set(kernel.views[i]!);
+  });
+}

@@ -29,6 +29,8 @@ export interface Lowered {
   /** One per parameter of the entry, in order. */
   readonly bindings: readonly Binding[];
   readonly faults: readonly string[];
+  /** Operands whose every element is read just before the result's element in the same place is written: the result may take their bytes. */
+  readonly overwrites?: readonly number[];
   /** For `explain`: why this kernel, which format. */
   readonly why: string;
   readonly format?: string;

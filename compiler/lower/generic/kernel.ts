@@ -4,9 +4,10 @@ import { add, binary, i32, pointer, splat, store } from "../../../ir/kernel/buil
 import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts";
 import { isVector } from "../../../ir/kernel/types.ts";
 import type { Value } from "../../../ir/graph.ts";
-import type { OpSet } from "../../../ir/op.ts";
+import { isCompute, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
-import { memoryOf, type Storage } from "../storage.ts";
+import { sameShape } from "../../../ir/types.ts";
+import { memoryOf, sameStorage, type Storage } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { ElementLowering, NotVectorizable, type Source } from "./element.ts";
@@ -101,6 +102,17 @@ function build(u: Unit, result: number, c: GenericContext, name: string, wide: b
   return { func: { name, doc: docOf(u), params, body: em.body }, bindings, faults };
 }
 
+/** Elementwise units read each operand only where they write, when it lies as the result does. */
+function overwrites(u: Unit, c: GenericContext): number[] {
+  const elementwise = u.nodes.every((n) => {
+    const op = c.ops.get(n.op)!;
+    return isCompute(op) && op.elementwise === true;
+  });
+  if (!elementwise || u.roots.length !== 1) return [];
+  const out = u.node.results[0]!;
+  return u.operands.flatMap((v, k) => (sameShape(v.type.shape, out.type.shape) && sameStorage(c.storageOf(v), c.storageOf(out)) ? [k] : []));
+}
+
 const usesVectors = (f: Func): boolean => JSON.stringify(f.body, (_, x: unknown) => (typeof x === "bigint" ? 0 : x)).includes("x4\"");
 
 const docOf = (u: Unit): string => u.nodes.map((n) => n.op).join(", ");
@@ -126,7 +138,7 @@ export function lowerGeneric(u: Unit, c: GenericContext): Lowered[] {
     }
     const vector = usesVectors(built.func);
     return {
-      kernel, functions: [built.func], entry: kernel, bindings: built.bindings, faults: built.faults,
+      kernel, functions: [built.func], entry: kernel, bindings: built.bindings, faults: built.faults, overwrites: overwrites(u, c),
       why: `generic loop nest, ${vector ? "four lanes at once" : "one element at a time"}`,
     };
   });

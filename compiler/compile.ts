@@ -1,0 +1,119 @@
+// The compiler read from top to bottom: a model becomes a graph, the graph a better graph, then steps, a plan, code, an artifact.
+
+import { SparsecError } from "../ir/diagnostics.ts";
+import type { Graph, Value } from "../ir/graph.ts";
+import { maxShape } from "../ir/types.ts";
+import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
+import { WEIGHTS } from "../runtime/artifact.ts";
+import { type Artifact, createArtifact } from "./artifact.ts";
+import type { Backend, Variant } from "./backend.ts";
+import { createImage } from "./image.ts";
+import { legalize } from "./kernel/legalize.ts";
+import { lowerGraph } from "./lower/lower.ts";
+import type { LoweredGraph, Place, Step } from "./lower/step.ts";
+import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
+import { type MemoryPlan, planMemory } from "./plan-memory.ts";
+import { buildProgram } from "./program.ts";
+import { explainSteps, type NodeReport } from "./report.ts";
+import type { SparsityFinding } from "./sparsity/finding.ts";
+import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
+import { emitTypes } from "./emit-types.ts";
+
+export interface CompileGraphOptions {
+  readonly backends: readonly Backend[];
+  readonly sparsity?: "auto" | "off" | undefined;
+  readonly pipeline?: Pipeline | undefined;
+  /** Writes `model.mjs` and `model.d.ts`, typed by the model's own names. */
+  readonly types?: boolean | undefined;
+  /** Told what begins: for progress. */
+  onStage?(stage: string): void;
+  onPass?(name: string, before: Graph, after: Graph, ms: number): void;
+  readonly debug?: number | undefined;
+  log?(line: string): void;
+}
+
+/** What was decided while compiling, for `explain`. */
+export interface CompileReport {
+  readonly notes: readonly Note[];
+  readonly sparsity: readonly SparsityFinding[];
+  /** Per variant, `backend:variant`, what each kernel computes and why so. */
+  readonly nodes: ReadonlyMap<string, readonly NodeReport[]>;
+  /** Bytes of the arena and of the weight image per variant. */
+  readonly memory: ReadonlyMap<string, { readonly arena: number; readonly weights: number }>;
+  /** The graph that was lowered. */
+  readonly graph: Graph;
+}
+
+export interface Compiled {
+  readonly artifact: Artifact;
+  readonly report: CompileReport;
+}
+
+const portOf = (name: string, v: Value): Port => ({ name, dtype: v.type.dtype, shape: maxShape(v.type) });
+
+interface EmittedVariant {
+  readonly manifest: VariantManifest;
+  readonly files: Readonly<Record<string, string | Uint8Array>>;
+}
+
+/** Steps of a variant as the manifest prints them. */
+const stepInfo = (s: Step): StepInfo => ({
+  kernel: s.kind === "kernel" ? s.lowered.kernel : s.kind,
+  nodes: s.kind === "kernel" || s.kind === "if" || s.kind === "loop" ? s.node.locs.map((l) => l.name) : [],
+});
+
+function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number): { readonly inputs: Slot[]; readonly outputs: Slot[] } {
+  const slot = ({ value, place }: LoweredGraph["outputs"][number]): Slot => ({
+    region: place.buffer.constant ? "weights" : "arena",
+    offset: place.buffer.constant ? constant(place) : plan.offsets.get(place.buffer)!,
+    extents: value.type.shape.map((d): Extent => (typeof d === "number" ? d : { max: d.max, at: plan.offsets.get(g.counts.get(d.value)!.buffer)! })),
+  });
+  return { inputs: g.inputs.map(slot), outputs: g.outputs.map(slot) };
+}
+
+async function emitVariant(graph: Graph, backend: Backend, variant: Variant, weights: WeightsWriter): Promise<EmittedVariant & { readonly steps: readonly Step[] }> {
+  const lowered = lowerGraph(graph, variant.can);
+  const plan = planMemory(lowered);
+  const image = createImage(weights);
+  const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
+  const { program, order } = buildProgram(lowered, plan, image);
+  const { code, files } = await backend.emit(legalize(program, variant.can), variant);
+  const manifest: VariantManifest = {
+    backend: backend.name, name: variant.name, needs: variant.needs, code, weights: Math.max(16, image.bytes), arena: Math.max(64, plan.bytes),
+    sections: image.sections, inputs, outputs, faults: program.faults, steps: order.map(stepInfo),
+  };
+  return { manifest, files, steps: order };
+}
+
+/** Compiles a graph for the backends. The ports keep the names of the graph's parameters; `outputs` names its results. */
+export async function compileGraph(graph: Graph, outputs: readonly string[], options: CompileGraphOptions): Promise<Compiled> {
+  const { backends, onStage } = options;
+  if (backends.length === 0) throw new SparsecError("bad-option", "no backend was given", undefined, 'for example { backends: ["wasm"] }');
+  onStage?.("optimize");
+  const { graph: better, notes, sparsity } = runPipeline(graph, options.pipeline ?? defaultPipeline, {
+    sparsity: options.sparsity, debug: options.debug,
+    ...(options.onPass ? { onPass: options.onPass } : {}),
+    ...(options.log ? { log: options.log } : {}),
+  });
+  const weights = createWeightsWriter();
+  const files = new Map<string, Uint8Array>();
+  const variants: VariantManifest[] = [];
+  const nodes = new Map<string, readonly NodeReport[]>();
+  const memory = new Map<string, { arena: number; weights: number }>();
+  const encoder = new TextEncoder();
+  for (const backend of backends) {
+    for (const variant of backend.variants) {
+      onStage?.(`emit ${backend.name} ${variant.name}`);
+      const emitted = await emitVariant(better, backend, variant, weights);
+      variants.push(emitted.manifest);
+      nodes.set(`${backend.name}:${variant.name}`, explainSteps(better, emitted.steps, sparsity));
+      memory.set(`${backend.name}:${variant.name}`, { arena: emitted.manifest.arena, weights: emitted.manifest.weights });
+      for (const [name, content] of Object.entries(emitted.files)) files.set(name, typeof content === "string" ? encoder.encode(content) : content);
+    }
+  }
+  files.set(WEIGHTS, weights.finish());
+  const ports = { inputs: graph.params.map((p) => portOf(String(p.node.attrs.name), p)), outputs: better.outputs.map((v, k) => portOf(outputs[k]!, v)) };
+  if (options.types) for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0]!, files: [...files.keys()] })) files.set(name, bytes);
+  const artifact = createArtifact({ name: graph.name, ...ports, variants, files });
+  return { artifact, report: { notes, sparsity, nodes, memory, graph: better } };
+}

@@ -1,0 +1,59 @@
+// The weight image of one variant: constants and index streams, each once, and the sections from which a loader builds it.
+
+import type { Section } from "../runtime/artifact.ts";
+import type { Packed } from "./lower/template.ts";
+import type { ImageWriter } from "./program.ts";
+import type { WeightsWriter } from "./weights-writer.ts";
+
+const ALIGNMENT = 16;
+const WIDTH = { u16: 2, u32: 4 } as const;
+
+const storedAs = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a instanceof Uint16Array ? "u16" : "u32");
+
+export interface Image extends ImageWriter {
+  readonly sections: readonly Section[];
+}
+
+/** An image whose pieces are stored in `file`, the artifact's weights.bin. */
+export function createImage(file: WeightsWriter): Image {
+  const sections: Section[] = [];
+  const places = new Map<string, number>();
+  let end = 0;
+  /** Reserves room once per key; `make` gives the section for its offset. */
+  const place = (key: string, bytes: number, make: (at: number) => Section): number => {
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    const at = end;
+    end += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    places.set(key, at);
+    if (bytes > 0) sections.push(make(at));
+    return at;
+  };
+  const copy = (piece: ArrayBufferView): number => {
+    const from = file.append(piece);
+    return place(`copy ${from} ${piece.byteLength}`, piece.byteLength, (at) => ({ kind: "copy", at, from, bytes: piece.byteLength }));
+  };
+  return {
+    sections,
+    get bytes() {
+      return end;
+    },
+    constant: copy,
+    packed(p: Packed) {
+      if (p.kind === "bytes") return copy(p.bytes);
+      if (p.kind === "indices") {
+        const { columns, expanded, bound, radix } = p;
+        const from = file.append(columns);
+        const key = `indices ${from} ${columns.length} ${expanded} ${bound} ${JSON.stringify(radix)}`;
+        return place(key, columns.length * WIDTH[expanded], (at) => ({
+          kind: "indices", at, from, count: columns.length, stored: storedAs(columns), expanded, bound, radix,
+        }));
+      }
+      const { counts, expanded, total } = p;
+      const from = file.append(counts);
+      return place(`counts ${from} ${counts.length} ${expanded} ${total}`, counts.length * WIDTH[expanded], (at) => ({
+        kind: "counts", at, from, count: counts.length, stored: storedAs(counts), expanded, total,
+      }));
+    },
+  };
+}

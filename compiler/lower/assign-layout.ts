@@ -1,0 +1,96 @@
+// Chooses how activations lie in memory for a whole graph: the rows that convolutions want, slices for what is concatenated, else flat.
+
+import type { Graph, Node, Value } from "../../ir/graph.ts";
+import { topological } from "../../ir/graph.ts";
+import { isKernel } from "../../ir/op.ts";
+import { isStatic } from "../../ir/types.ts";
+import type { Capabilities } from "../backend.ts";
+import { flat, type Margin, rows, type Storage } from "./storage.ts";
+import { wantsRows } from "./templates.ts";
+import { unitOf } from "./unit.ts";
+
+export interface Assignment {
+  /** Where a node's result is written. */
+  storageOf(v: Value): Storage;
+  /** For a value that is produced inside another one: that value, and the slice's storage in its buffer. */
+  sliceOf(v: Value): { readonly whole: Value; readonly storage: Storage } | undefined;
+  /** Storages that a node's kernel insists on, for some operands. */
+  operandStorage(node: Node): ReadonlyMap<Value, Storage>;
+  /** Whether the node only brings slices together. */
+  inPlace(node: Node): boolean;
+  /** For such a node: each operand's slice of the result. */
+  slicesFor(node: Node): readonly (readonly [Value, Storage])[];
+}
+
+const widest = (a: Margin | undefined, b: Margin): Margin => ({ rows: Math.max(a?.rows ?? 0, b.rows), columns: Math.max(a?.columns ?? 0, b.columns) });
+
+/** The part of a storage from element `start` along `axis` on, for a value of the given shape. */
+function slice(whole: Storage, axis: number, start: number, shape: readonly number[]): Storage {
+  return { ...whole, name: `${whole.name}[${start}..]`, shape, offset: whole.offset + start * whole.strides[axis]!, zeroed: false };
+}
+
+export function assignStorage(graph: Graph, can: Capabilities): Assignment {
+  const margins = new Map<Value, Margin>();
+  const order = topological(graph.outputs);
+  for (const node of order) {
+    const want = wantsRows(node, graph, can);
+    if (!want) continue;
+    margins.set(want.input, widest(margins.get(want.input), want.margin));
+    for (const r of node.results) margins.set(r, widest(margins.get(r), { rows: 0, columns: 0 }));
+  }
+  // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
+  const concats = order.filter((n) => isConcat(n));
+  const storages = new Map<Value, Storage>();
+  const storageOf = (v: Value): Storage => {
+    let s = storages.get(v);
+    if (!s) {
+      const m = margins.get(v);
+      storages.set(v, (s = m && v.node.op !== "param" && v.node.op !== "const" ? rows(v.type, m) : flat(v.type)));
+    }
+    return s;
+  };
+  const slices = new Map<Value, { whole: Value; storage: Storage }>();
+  const parts = new Map<Node, (readonly [Value, Storage])[]>();
+  for (const n of concats.reverse()) {
+    const whole = n.results[0]!;
+    const axis = n.attrs.axis as number;
+    // A concatenation that is itself a slice hands its slice down.
+    const storage = slices.get(whole)?.storage ?? storageOf(whole);
+    let start = 0;
+    parts.set(n, n.inputs.map((v) => {
+      const s = slice(storage, axis, start, v.type.shape as readonly number[]);
+      start += v.type.shape[axis] as number;
+      const free = !FLAT.has(v.node.op) && !isKernel(graph.ops.get(v.node.op)!);
+      if (free && !slices.has(v) && canLieIn(v, storage, margins)) slices.set(v, { whole: slices.get(whole)?.whole ?? whole, storage: s });
+      return [v, s] as const;
+    }));
+  }
+  return {
+    storageOf,
+    sliceOf: (v) => slices.get(v),
+    operandStorage(node) {
+      const want = wantsRows(node, graph, can);
+      if (!want) return new Map();
+      const laid = slices.get(want.input)?.storage ?? storageOf(want.input);
+      const inner = unitOf(node);
+      const outer = inner.outside.get(want.input) ?? want.input;
+      if (laid.name.startsWith("rows")) return new Map();
+      return new Map([[outer, rows(want.input.type, margins.get(want.input)!)]]);
+    },
+    inPlace: (node) => parts.has(node),
+    slicesFor: (node) => parts.get(node) ?? [],
+  };
+}
+
+/** Operators whose results lie where the interface, or another value, says. */
+const FLAT: ReadonlySet<string> = new Set(["param", "const", "reshape", "bound", "if", "loop"]);
+
+const isConcat = (n: Node): boolean => n.op === "concat" && [...n.inputs, ...n.results].every((v) => isStatic(v.type));
+
+/** A value may be produced in a slice unless a convolution reads it with wider margins than the slice's neighbours give. */
+function canLieIn(v: Value, whole: Storage, margins: ReadonlyMap<Value, Margin>): boolean {
+  const own = margins.get(v);
+  if (!own) return true;
+  const [, r = 0, c = 0] = /^rows\+(\d+)\+(\d+)/.exec(whole.name) ?? [];
+  return whole.name.startsWith("rows") && Number(r) >= own.rows && Number(c) >= own.columns;
+}

@@ -1,0 +1,251 @@
+// Lowers a graph to steps: gives every value a place, every node a kernel, and moves data where layouts meet.
+
+import { errors as irErrors, SparsecError } from "../../ir/diagnostics.ts";
+import { DTYPES } from "../../ir/dtype.ts";
+import { type Graph, type Node, topological, type Value } from "../../ir/graph.ts";
+import { isKernel, type KernelOp } from "../../ir/op.ts";
+import { elementCount } from "../../ir/tensor.ts";
+import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
+import type { Capabilities } from "../backend.ts";
+import { assignStorage, type Assignment } from "./assign-layout.ts";
+import { isImmediate, lowerGeneric } from "./generic/kernel.ts";
+import { lowerRelayout } from "./relayout.ts";
+import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
+import { flat, sameStorage, type Storage } from "./storage.ts";
+import type { Lowered } from "./template.ts";
+import { templateFor } from "./templates.ts";
+import { isGeneric, unitOf } from "./unit.ts";
+
+type Env = Map<Value, Place>;
+
+const bytesOf = (t: TensorType): number => elementCount(maxShape(t)) * DTYPES[t.dtype].bytes;
+
+/** A kernel-form operator as a kernel of its own: operands, results and scratch, all flat. */
+function lowerKernelOp(op: KernelOp, node: Node): Lowered {
+  if (![...node.inputs, ...node.results].every((v) => isStatic(v.type))) {
+    throw irErrors.dynamicShape(node.op, "extents that hang on data are not supported here", node.locs[0]);
+  }
+  const meaning = op.kernel({ types: node.inputs.map((v) => v.type), results: node.results.map((v) => v.type), attrs: node.attrs });
+  return {
+    kernel: `${node.op}_${node.results[0]!.type.dtype}`, functions: meaning.functions, entry: meaning.entry, faults: meaning.faults.map((f) => `${node.op}: ${f}`),
+    bindings: [
+      ...node.inputs.map((_, operand) => ({ kind: "operand", operand }) as const),
+      ...node.results.map((_, result) => ({ kind: "result", result }) as const),
+      ...(meaning.scratch > 0 ? [{ kind: "scratch", bytes: meaning.scratch } as const] : []),
+    ],
+    why: "the operator's own kernel",
+  };
+}
+
+class GraphLowering {
+  readonly #graph: Graph;
+  readonly #can: Capabilities;
+  readonly #env: Env;
+  readonly #layout: Assignment;
+  readonly steps: Step[] = [];
+  /** Padded buffers whose margins were cleared. */
+  readonly #cleared = new Set<Buffer>();
+
+  constructor(graph: Graph, can: Capabilities, params: ReadonlyMap<Value, Place>) {
+    this.#graph = graph;
+    this.#can = can;
+    this.#env = new Map(params);
+    this.#layout = assignStorage(graph, can);
+  }
+
+  #tensorOf = (v: Value) => (v.node.op === "const" ? this.#graph.weights.get(v.node.attrs.ref as string) : undefined);
+
+  place(v: Value): Place {
+    let p = this.#env.get(v);
+    if (!p) {
+      const constant = this.#tensorOf(v);
+      if (!constant) throw new SparsecError("internal", `value of ${v.node.op} has no place`, v.node.locs[0]);
+      p = { buffer: { bytes: bytesOf(v.type), constant, hint: "weight" }, storage: flat(v.type) };
+      this.#env.set(v, p);
+    }
+    return p;
+  }
+
+  /** The value's place, moved to the storage if it lies in another. */
+  #in(v: Value, storage: Storage, node: Node): Place {
+    const from = this.place(v);
+    if (sameStorage(from.storage, storage)) return from;
+    return this.#move(from, storage, node);
+  }
+
+  #move(from: Place, storage: Storage, node: Node): Place {
+    const to: Place = { buffer: { bytes: storage.bytes, hint: "relayout" }, storage };
+    this.#clear(to);
+    this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, storage), operands: [from], results: [to] });
+    return to;
+  }
+
+  #flat = (v: Value, node: Node): Place => this.#in(v, flat(v.type), node);
+
+  #clear(p: Place): void {
+    if (!p.storage.zeroed || this.#cleared.has(p.buffer)) return;
+    this.#cleared.add(p.buffer);
+    this.steps.push({ kind: "margins", place: p });
+  }
+
+  /** A place for a result: a slice of another value's buffer where the layout says so. */
+  #result(v: Value): Place {
+    const slice = this.#layout.sliceOf(v);
+    if (slice) {
+      const whole = this.#env.get(slice.whole) ?? this.#result(slice.whole);
+      const p: Place = { buffer: whole.buffer, storage: slice.storage };
+      this.#env.set(v, p);
+      return p;
+    }
+    const storage = this.#layout.storageOf(v);
+    const p: Place = { buffer: { bytes: storage.bytes, hint: v.node.op }, storage };
+    this.#env.set(v, p);
+    this.#clear(p);
+    return p;
+  }
+
+  #kernel(node: Node, lowered: Lowered, operands: readonly Value[], own: ReadonlyMap<Value, Place> = new Map()): void {
+    this.steps.push({
+      kind: "kernel", node, lowered, operands: operands.map((v) => own.get(v) ?? this.place(v)), results: node.results.map((r) => this.#env.get(r) ?? this.#result(r)),
+    });
+  }
+
+  #unit(node: Node): void {
+    const op = this.#graph.ops.get(node.op);
+    if (op && isKernel(op)) {
+      node.results.forEach((r) => this.#result(r));
+      const own = new Map(node.inputs.map((v) => [v, this.#flat(v, node)]));
+      return this.#kernel(node, lowerKernelOp(op, node), node.inputs, own);
+    }
+    const unit = unitOf(node);
+    if (!isGeneric(unit, this.#graph.ops)) {
+      throw new SparsecError("unsupported", `${node.op} has no kernel: ${unit.nodes.map((n) => n.op).join(", ")}`, node.locs[0]);
+    }
+    const wanted = this.#layout.operandStorage(node);
+    const own = new Map<Value, Place>();
+    for (const v of unit.operands) {
+      if (isImmediate(this.#tensorOf(v))) continue;
+      const storage = wanted.get(v);
+      own.set(v, storage ? this.#in(v, storage, node) : this.place(v));
+    }
+    node.results.forEach((r) => this.#env.get(r) ?? this.#result(r));
+    if (this.#layout.inPlace(node)) return this.#concat(node);
+    const storageOf = (v: Value): Storage => own.get(v)?.storage ?? this.place(v).storage;
+    const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
+    const fast = templateFor(unit, context, this.#can);
+    for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
+  }
+
+  /** Operands that were not produced in their slice of the result are copied there. */
+  #concat(node: Node): void {
+    for (const [v, storage] of this.#layout.slicesFor(node)) {
+      const from = this.place(v);
+      const to: Place = { buffer: this.#env.get(node.results[0]!)!.buffer, storage };
+      if (from.buffer === to.buffer && sameStorage(from.storage, to.storage)) continue;
+      this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, to.storage), operands: [from], results: [to] });
+    }
+  }
+
+  /** A new place that holds the same as `from`. */
+  #copy(from: Place, type: TensorType): Place {
+    const storage = flat(type);
+    const to: Place = { buffer: { bytes: storage.bytes, hint: "copy" }, storage };
+    this.steps.push({ kind: "copy", from, to, bytes: bytesOf(type) });
+    return to;
+  }
+
+  #region(region: Graph, operands: readonly Place[]): { readonly steps: readonly Step[]; readonly outputs: readonly Place[]; readonly fresh: (k: number) => boolean } {
+    const inner = new GraphLowering(region, this.#can, new Map(region.params.map((p, i) => [p, operands[i]!])));
+    inner.run();
+    const outputs = region.outputs.map((o) => inner.flatOutput(o));
+    return { steps: inner.steps, outputs, fresh: (k) => region.outputs[k]!.node.op !== "param" && region.outputs[k]!.node.op !== "const" };
+  }
+
+  flatOutput(v: Value): Place {
+    return this.#in(v, flat(v.type), v.node);
+  }
+
+  #if(node: Node): void {
+    const [cond, ...xs] = node.inputs.map((v) => this.#flat(v, node));
+    const results = node.results.map((r) => this.#result(r));
+    const branch = (region: Graph): Step[] => {
+      const { steps, outputs } = this.#region(region, xs);
+      return [...steps, ...results.map((to, k): Step => ({ kind: "copy", from: outputs[k]!, to, bytes: bytesOf(node.results[k]!.type) }))];
+    };
+    this.steps.push({ kind: "if", node, cond: cond!, then: branch(node.attrs.then as Graph), else: branch(node.attrs.else as Graph) });
+  }
+
+  #loop(node: Node): void {
+    const states = node.attrs.state as number;
+    const [trips, cond, ...xs] = node.inputs.map((v) => this.#flat(v, node));
+    const [count, ...results] = node.results.map((r) => this.#result(r));
+    const body = node.attrs.body as Graph;
+    // The state lives in the results' places; the loop's own condition is a copy.
+    const again = this.#copy(cond!, tensor("bool", []));
+    this.steps.push(this.#zero(count!));
+    xs.slice(0, states).forEach((from, k) => {
+      this.steps.push({ kind: "copy", from, to: results[k]!, bytes: bytesOf(node.results[1 + k]!.type) });
+    });
+    const { steps, outputs, fresh } = this.#region(body, [count!, again, ...results.slice(0, states), ...xs.slice(states)]);
+    const inside: Step[] = [...steps];
+    // All of the new state is known before any of the old is overwritten.
+    const next = outputs.map((from, k): Place => {
+      if (fresh(k)) return from;
+      const type = body.outputs[k]!.type;
+      const to: Place = { buffer: { bytes: bytesOf(type), hint: "state" }, storage: flat(type) };
+      inside.push({ kind: "copy", from, to, bytes: bytesOf(type) });
+      return to;
+    });
+    next.forEach((from, k) => {
+      const bytes = bytesOf(body.outputs[k]!.type);
+      if (k === 0) inside.push({ kind: "copy", from, to: again, bytes });
+      else if (k <= states) inside.push({ kind: "copy", from, to: results[k - 1]!, bytes });
+      else inside.push({ kind: "copy", from, to: results[k - 1]!, bytes, at: count! });
+    });
+    this.steps.push({ kind: "loop", node, trips: trips!, cond: again, count: count!, body: inside });
+  }
+
+  /** Sets an i64 to 0. */
+  #zero(to: Place): Step {
+    const constant = { dtype: "i64", shape: [], data: new BigInt64Array(1) } as const;
+    return { kind: "copy", from: { buffer: { bytes: 8, constant, hint: "zero" }, storage: to.storage }, to, bytes: 8 };
+  }
+
+  #node(node: Node): void {
+    switch (node.op) {
+      case "param": case "const": return;
+      case "if": return this.#if(node);
+      case "loop": return this.#loop(node);
+      case "reshape": {
+        const from = this.#flat(node.inputs[0]!, node);
+        this.#env.set(node.results[0]!, { buffer: from.buffer, storage: flat(node.results[0]!.type) });
+        return;
+      }
+      case "bound": {
+        this.#env.set(node.results[0]!, this.place(node.inputs[0]!));
+        return;
+      }
+      default: return this.#unit(node);
+    }
+  }
+
+  run(): void {
+    for (const node of topological(this.#graph.outputs)) this.#node(node);
+  }
+}
+
+/** Lowers a whole graph. Errors: `unsupported`, `dynamic-shape`. */
+export function lowerGraph(graph: Graph, can: Capabilities): LoweredGraph {
+  const params = new Map(
+    graph.params.map((p): [Value, Place] => [p, { buffer: { bytes: bytesOf(p.type), pinned: true, hint: String(p.node.attrs.name) }, storage: flat(p.type) }]),
+  );
+  const lowering = new GraphLowering(graph, can, params);
+  lowering.run();
+  const counts = new Map<Value, Place>();
+  const outputs = graph.outputs.map((value) => {
+    for (const d of value.type.shape) if (typeof d !== "number") counts.set(d.value, lowering.flatOutput(d.value));
+    return { value, place: lowering.flatOutput(value) };
+  });
+  return { steps: lowering.steps, inputs: graph.params.map((value) => ({ value, place: params.get(value)! })), outputs, counts };
+}
+

@@ -1,0 +1,32 @@
+// Replaces composite operators by what they are made of, so that every node left has an expression or a kernel of its own.
+
+import { type Graph, GraphBuilder } from "../../ir/graph.ts";
+import { isCompose } from "../../ir/op.ts";
+import { rebuild } from "../../ir/rewrite.ts";
+import { topological } from "../../ir/graph.ts";
+import { definePass } from "../pass.ts";
+
+const isComposite = (g: Graph, op: string): boolean => op !== "fused" && isCompose(g.ops.get(op)!);
+
+function expandOnce(g: Graph): Graph {
+  if (!topological(g.outputs).some((n) => isComposite(g, n.op))) return g;
+  return rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) => {
+    const op = g.ops.get(n.op)!;
+    return op && n.op !== "fused" && isCompose(op) ? op.compose(b, inputs, n.attrs, n.locs[0]) : undefined;
+  });
+}
+
+export const expand = definePass({
+  name: "expand",
+  doc: "Writes composite operators (softmax, normalisations, recurrent networks, ...) out as simpler ones.",
+  exactness: "exact",
+  invariant: "no node's meaning is a composition",
+  run(graph) {
+    // Compositions nest only as deep as operators are defined by one another.
+    for (let g = graph; ; ) {
+      const next = expandOnce(g);
+      if (next === g) return g;
+      g = next;
+    }
+  },
+});

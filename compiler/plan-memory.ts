@@ -1,0 +1,152 @@
+// Places buffers in one static arena: two may share bytes when no step needs both. Offsets are known when compiling.
+
+import type { Buffer, LoweredGraph, Step } from "./lower/step.ts";
+
+export interface MemoryPlan {
+  /** Bytes of the arena. */
+  readonly bytes: number;
+  /** Offset of every arena buffer, a multiple of the alignment. */
+  readonly offsets: ReadonlyMap<Buffer, number>;
+  /** Scratch memory of kernel steps, by step and binding. */
+  readonly scratch: ReadonlyMap<Step, ReadonlyMap<number, Buffer>>;
+}
+
+interface Life {
+  from: number;
+  to: number;
+}
+
+/** When each buffer is needed, in steps counted as they stand; a loop keeps what it shares with the outside for its whole length. */
+class Lives {
+  readonly lives = new Map<Buffer, Life>();
+  readonly scratch = new Map<Step, Map<number, Buffer>>();
+  readonly inPlace: { readonly at: number; readonly operand: Buffer; readonly result: Buffer }[] = [];
+  #now = 0;
+
+  touch(b: Buffer, at = this.#now): void {
+    if (b.constant) return;
+    const life = this.lives.get(b);
+    if (!life) this.lives.set(b, { from: at, to: at });
+    else {
+      life.from = Math.min(life.from, at);
+      life.to = Math.max(life.to, at);
+    }
+  }
+
+  #own(s: Step): void {
+    if (s.kind === "kernel") {
+      for (const p of [...s.operands, ...s.results]) this.touch(p.buffer);
+      const mine = new Map<number, Buffer>();
+      s.lowered.bindings.forEach((binding, k) => {
+        if (binding.kind !== "scratch") return;
+        const b: Buffer = { bytes: binding.bytes, hint: "scratch" };
+        mine.set(k, b);
+        this.touch(b);
+      });
+      if (mine.size > 0) this.scratch.set(s, mine);
+      for (const k of s.lowered.overwrites ?? []) {
+        this.inPlace.push({ at: this.#now, operand: s.operands[k]!.buffer, result: s.results[0]!.buffer });
+      }
+    } else if (s.kind === "copy") {
+      this.touch(s.from.buffer);
+      this.touch(s.to.buffer);
+      if (s.at) this.touch(s.at.buffer);
+    } else if (s.kind === "margins") this.touch(s.place.buffer);
+    else if (s.kind === "if") this.touch(s.cond.buffer);
+    else for (const p of [s.trips, s.cond, s.count]) this.touch(p.buffer);
+  }
+
+  walk(steps: readonly Step[]): void {
+    for (const s of steps) {
+      this.#own(s);
+      this.#now++;
+      if (s.kind === "if") {
+        this.walk(s.then);
+        this.walk(s.else);
+      } else if (s.kind === "loop") {
+        const from = this.#now - 1;
+        this.walk(s.body);
+        this.loops.push({ from, to: this.#now });
+        for (const p of [s.trips, s.cond, s.count]) this.touch(p.buffer);
+        this.#now++;
+      }
+    }
+  }
+
+  readonly loops: Life[] = [];
+
+  /** What lives across a loop's edge lives through all of it. */
+  stretch(): void {
+    let changed = true;
+    while (changed) {
+      changed = false;
+      for (const life of this.lives.values()) {
+        for (const loop of this.loops) {
+          const meets = life.from <= loop.to && life.to >= loop.from;
+          const inside = life.from > loop.from && life.to < loop.to;
+          if (!meets || inside || (life.from <= loop.from && life.to >= loop.to)) continue;
+          life.from = Math.min(life.from, loop.from);
+          life.to = Math.max(life.to, loop.to);
+          changed = true;
+        }
+      }
+    }
+  }
+
+  get end(): number {
+    return this.#now;
+  }
+}
+
+const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/** Plans one arena. Inputs, outputs and the counts of bounded outputs stay readable after the run. */
+export function planMemory(g: LoweredGraph, alignment = 64): MemoryPlan {
+  const lives = new Lives();
+  for (const { place } of g.inputs) lives.touch(place.buffer, 0);
+  lives.walk(g.steps);
+  for (const { place } of g.outputs) lives.touch(place.buffer, lives.end);
+  for (const place of g.counts.values()) lives.touch(place.buffer, lives.end);
+  lives.stretch();
+  const shared = shareInPlace(lives);
+  const order = [...lives.lives].filter(([b]) => !shared.has(b)).sort(([a, x], [b, y]) => b.bytes - a.bytes || x.from - y.from || x.to - y.to);
+  const placed: { readonly offset: number; readonly end: number; readonly life: Life }[] = [];
+  const offsets = new Map<Buffer, number>();
+  let bytes = 0;
+  for (const [buffer, life] of order) {
+    const others = placed.filter((p) => p.life.from <= life.to && life.from <= p.life.to).sort((a, b) => a.offset - b.offset);
+    let offset = 0;
+    for (const o of others) {
+      if (offset + buffer.bytes <= o.offset) break;
+      offset = Math.max(offset, roundUp(o.end, alignment));
+    }
+    offsets.set(buffer, offset);
+    placed.push({ offset, end: offset + Math.max(1, buffer.bytes), life });
+    bytes = Math.max(bytes, offset + Math.max(1, buffer.bytes));
+  }
+  for (const b of shared.keys()) {
+    let root = b;
+    while (shared.has(root)) root = shared.get(root)!;
+    offsets.set(b, offsets.get(root)!);
+  }
+  return { bytes: roundUp(bytes, alignment), offsets, scratch: lives.scratch };
+}
+
+/** A result takes over the bytes of an operand that dies where it is born. */
+function shareInPlace(lives: Lives): Map<Buffer, Buffer> {
+  const shared = new Map<Buffer, Buffer>();
+  const rootOf = (b: Buffer): Buffer => {
+    let root = b;
+    while (shared.has(root)) root = shared.get(root)!;
+    return root;
+  };
+  for (const { at, operand, result } of lives.inPlace) {
+    const root = rootOf(operand);
+    const [x, y] = [lives.lives.get(root), lives.lives.get(result)];
+    if (!x || !y || root === result || operand.pinned || root.pinned || result.pinned || shared.has(result)) continue;
+    if (x.to !== at || y.from !== at || root.bytes !== result.bytes) continue;
+    x.to = y.to;
+    shared.set(result, root);
+  }
+  return shared;
+}

@@ -1,0 +1,124 @@
+// Turns placed steps into one kernel program: equal kernels become one function, and `run` calls them in order.
+
+import { add, advance, binary, callStmt, compare, i32, if_, load, pointer, store, while_ } from "../ir/kernel/build.ts";
+import { constant, variable } from "../ir/kernel/build.ts";
+import type { Expr, Func, Program, Stmt } from "../ir/kernel/types.ts";
+import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
+import { copyFunction, marginsFunction } from "./lower/relayout.ts";
+import type { Packed } from "./lower/template.ts";
+import type { MemoryPlan } from "./plan-memory.ts";
+
+/** Where packed constants go: offsets into the weight image of one variant. */
+export interface ImageWriter {
+  constant(bytes: ArrayBufferView): number;
+  packed(p: Packed): number;
+  readonly bytes: number;
+}
+
+const contentOf = (f: Func): string =>
+  JSON.stringify([f.params, f.body, f.result ?? null], (_, x: unknown) => (typeof x === "bigint" ? `${x}n` : Object.is(x, -0) ? "-0" : Number.isFinite(x as number) || typeof x !== "number" ? x : String(x)));
+
+/** Functions by content; a name that is taken by another content gets a number. */
+class Functions {
+  readonly list: Func[] = [];
+  readonly #names = new Map<string, string>();
+  readonly #taken = new Set<string>(["run"]);
+
+  /** Adds a kernel's functions; gives the final name of `entry`. `shift` renumbers its faults. */
+  add(functions: readonly Func[], entry: string, shift: number): string {
+    const renamed = new Map<string, string>();
+    for (const f of functions) {
+      const moved = renameCalls(f, renamed, shift);
+      const key = contentOf(moved);
+      let name = this.#names.get(key);
+      if (name === undefined) {
+        name = f.name;
+        for (let n = 2; this.#taken.has(name); n++) name = `${f.name}_${n}`;
+        this.#taken.add(name);
+        this.#names.set(key, name);
+        this.list.push({ ...moved, name });
+      }
+      renamed.set(f.name, name);
+    }
+    return renamed.get(entry)!;
+  }
+}
+
+/** A deep copy with callees renamed and faults renumbered; the very same function where nothing changes. */
+function renameCalls(f: Func, names: ReadonlyMap<string, string>, shift: number): Func {
+  const walk = (x: unknown): unknown => {
+    if (typeof x !== "object" || x === null) return x;
+    if (Array.isArray(x)) return x.map(walk);
+    const o = x as { readonly [key: string]: unknown };
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(o)) copy[key] = walk(o[key]);
+    if (o.kind === "call") copy.name = names.get(o.name as string) ?? o.name;
+    if (o.kind === "assert") copy.fault = (o.fault as number) + shift;
+    return copy;
+  };
+  return names.size === 0 && shift === 0 ? f : (walk(f) as Func);
+}
+
+/** The program of a lowered graph, with the entry `run(weights, arena)`. */
+export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWriter): { readonly program: Program; readonly order: readonly Step[] } {
+  const functions = new Functions();
+  const faults: string[] = [];
+  const order: Step[] = [];
+  const [weights, arena] = [variable("weights", "ptr"), variable("arena", "ptr")];
+  const pointerTo = (b: Buffer): Expr =>
+    b.constant ? advance(weights, i32(image.constant(b.constant.data))) : advance(arena, i32(plan.offsets.get(b)!));
+  // `run` addresses whole regions: displacements of loads and stores are the places' offsets.
+  const base = (p: Place): { readonly ptr: Expr; readonly offset: number } =>
+    p.buffer.constant ? { ptr: weights, offset: image.constant(p.buffer.constant.data) } : { ptr: arena, offset: plan.offsets.get(p.buffer)! };
+  const read = (memory: "bool" | "i64", p: Place): Expr => load(memory, base(p).ptr, base(p).offset);
+
+  const call = (s: Step & { kind: "kernel" }): Stmt => {
+    const { lowered } = s;
+    const shift = faults.length;
+    const where = s.node.locs[0] ? `${s.node.locs[0].name}: ` : "";
+    faults.push(...lowered.faults.map((f) => `${where}${f}`));
+    const name = functions.add(lowered.functions, lowered.entry, lowered.faults.length > 0 ? shift : 0);
+    const args = lowered.bindings.map((b, k): Expr => {
+      switch (b.kind) {
+        case "operand": return pointerTo(s.operands[b.operand]!.buffer);
+        case "result": return pointerTo(s.results[b.result]!.buffer);
+        case "packed": return advance(weights, i32(image.packed(b.packed)));
+        case "scratch": return pointerTo(plan.scratch.get(s)!.get(k)!);
+      }
+    });
+    return callStmt(name, args);
+  };
+
+  const copy = (s: Step & { kind: "copy" }): Stmt[] => {
+    if (s.bytes === 0) return [];
+    const name = functions.add([copyFunction(s.bytes)], "copy", 0);
+    const target = pointerTo(s.to.buffer);
+    if (!s.at) return [callStmt(name, [target, pointerTo(s.from.buffer)])];
+    const shift = binary("mul", { kind: "cast", type: "i32", a: read("i64", s.at) }, i32(s.bytes));
+    return [callStmt(name, [advance(target, shift), pointerTo(s.from.buffer)])];
+  };
+
+  const statements = (steps: readonly Step[]): Stmt[] =>
+    steps.flatMap((s): Stmt[] => {
+      order.push(s);
+      switch (s.kind) {
+        case "kernel": return [call(s)];
+        case "copy": return copy(s);
+        case "margins": return [callStmt(functions.add([marginsFunction(s.place.storage)], "margins", 0), [pointerTo(s.place.buffer)])];
+        case "if": return [if_(read("bool", s.cond), statements(s.then), statements(s.else))];
+        case "loop": {
+          const again = binary("and", read("bool", s.cond), compare("lt", read("i64", s.count), read("i64", s.trips)));
+          const next = store("i64", base(s.count).ptr, add(read("i64", s.count), constant("i64", 1)), base(s.count).offset);
+          return [while_(again, [...statements(s.body), next])];
+        }
+      }
+    });
+
+  const body = statements(g.steps);
+  const run: Func = {
+    name: "run", doc: "one inference",
+    params: [pointer("weights", "read", Math.max(16, image.bytes)), pointer("arena", "readwrite", Math.max(64, plan.bytes))],
+    body,
+  };
+  return { program: { functions: [...functions.list, run], entry: "run", faults }, order };
+}

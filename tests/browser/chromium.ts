@@ -1,0 +1,31 @@
+// A headless Chromium for tests: SPARSEC_CHROMIUM, by default /usr/bin/chromium; without one a printed skip, or a failure if required.
+
+import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright-core";
+import { skipReason } from "../support/shared.ts";
+
+const path = process.env.SPARSEC_CHROMIUM ?? "/usr/bin/chromium";
+
+/** The browser's program, or undefined (reason printed) where there is none. */
+export const chromiumPath = (): string | undefined =>
+  skipReason("chromium", existsSync(path) ? undefined : `there is no Chromium at ${path}; set SPARSEC_CHROMIUM to one`) === undefined
+    ? path
+    : undefined;
+
+/** A name that resolves to this machine, as loopback addresses do, but that is no secure context. */
+export const INSECURE_HOST = "insecure.test";
+
+const FLAGS = [
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-proxy-server",
+  "--enable-unsafe-webgpu",
+  `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`,
+];
+
+/** In a profile of its own, which is removed when it is closed. */
+export const launchChromium = (): Promise<Browser> =>
+  chromium.launch({ executablePath: path, headless: true, chromiumSandbox: false, args: FLAGS });

@@ -1,0 +1,126 @@
+// Artifacts over HTTP in headless Chromium, under a strict content policy: the same numbers as in Node, on the page and in a worker.
+
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Artifact } from "../../compiler/artifact.ts";
+import { load } from "../../runtime/index.ts";
+import { toyPrograms } from "../runtime/toy-code.ts";
+import { chromiumPath, INSECURE_HOST, launchChromium } from "./chromium.ts";
+import { type Answer, pageFiles, type Question, type Site, STRICT_POLICY, serve } from "./site.ts";
+
+const folder = (name: string, { json, files }: Artifact): readonly (readonly [string, string | Uint8Array])[] => [
+  [`/${name}/manifest.json`, json],
+  ...[...files].map(([file, bytes]) => [`/${name}/${file}`, bytes] as const),
+];
+
+const x = [1, 0, 2, 3];
+const question = (device: string, source = "toy.sparsec"): Question => ({
+  source,
+  device,
+  inputs: [
+    { name: "x", array: "Float32Array", elements: x },
+    { name: "flag", array: "Uint8Array", elements: [0] },
+  ],
+});
+
+describe.skipIf(chromiumPath() === undefined)("chromium", () => {
+  let browser: Browser;
+  let artifact: Artifact;
+  let files: ReadonlyMap<string, string | Uint8Array>;
+  const sites: Site[] = [];
+
+  beforeAll(async () => {
+    artifact = await toyPrograms();
+    const broken = { ...artifact, files: new Map([...artifact.files, ["weights.bin", new Uint8Array(72)]]) };
+    files = new Map([...(await pageFiles()), ...folder("toy.sparsec", artifact), ...folder("broken.sparsec", broken)]);
+    browser = await launchChromium();
+  }, 120_000);
+  afterAll(async () => {
+    await browser?.close();
+    await Promise.all(sites.map((site) => site.close()));
+  });
+
+  /** Opens the site's page, and fails on whatever the page complains of. */
+  const open = async (
+    policy: string,
+    use: (page: Page) => Promise<void>,
+    host = "127.0.0.1",
+    complaints: readonly RegExp[] = [],
+  ): Promise<void> => {
+    const site = await serve(files, { "content-security-policy": policy });
+    sites.push(site);
+    const page = await browser.newPage();
+    const said: string[] = [];
+    page.on("pageerror", (error) => said.push(String(error)));
+    page.on("console", (message) => said.push(message.text()));
+    await page.goto(`http://${host}:${site.port}/`, { waitUntil: "networkidle" });
+    await use(page);
+    expect(said.filter((text) => !complaints.some((expected) => expected.test(text)))).toEqual([]);
+    await page.close();
+  };
+  const ask = (page: Page, where: "inPage" | "inWorker", asked: Question): Promise<Answer> =>
+    page.evaluate(([f, q]) => (globalThis as unknown as Record<string, (q: Question) => Promise<Answer>>)[f]!(q), [where, asked] as const);
+
+  const inNode = async (device: string): Promise<Answer["outputs"]> => {
+    const model = await load(artifact, { device });
+    const outputs = await model.run({ x: Float32Array.from(x), flag: Uint8Array.of(0) });
+    return Object.entries(outputs).map(([name, { data, dtype, shape }]) => ({
+      name,
+      dtype,
+      shape,
+      bytes: [...new Uint8Array(data.buffer)],
+    }));
+  };
+
+  test.each(["wasm", "js"])("%s gives the same numbers as in Node, on the page and in a worker", async (device) => {
+    const outputs = await inNode(device);
+    expect(outputs?.map(({ name }) => name)).toEqual(["y", "nz", "__proto__"]);
+    await open(STRICT_POLICY, async (page) => {
+      for (const where of ["inPage", "inWorker"] as const) {
+        const answer = await ask(page, where, question(device));
+        expect(answer.error).toBeUndefined();
+        expect(answer.outputs).toEqual(outputs);
+        expect(answer.info?.backend).toBe(device);
+      }
+      expect((await ask(page, "inPage", question("auto"))).info).toMatchObject({ backend: "wasm", skipped: [] });
+    });
+  });
+
+  test("where the policy forbids wasm, js runs instead, and info says why", async () => {
+    const complaints = [/unsafe-eval|WebAssembly/];
+    await open(
+      "script-src 'self'; worker-src 'self'",
+      async (page) => {
+        const answer = await ask(page, "inPage", question("auto"));
+        expect(answer.outputs).toEqual(await inNode("js"));
+        expect(answer.info?.backend).toBe("js");
+        expect(answer.info?.skipped[0]?.variant).toBe("wasm:baseline");
+        expect(answer.info?.skipped[0]?.reason).toMatch(/Content Security Policy/);
+        expect((await ask(page, "inPage", question("wasm"))).error?.code).toBe("no-variant");
+      },
+      undefined,
+      complaints,
+    );
+  });
+
+  test("what is broken or missing is a coded error; hashes are checked without WebCrypto too", async () => {
+    for (const host of ["127.0.0.1", INSECURE_HOST])
+      await open(
+        STRICT_POLICY,
+        async (page) => {
+          expect(await page.evaluate(() => globalThis.isSecureContext)).toBe(host !== INSECURE_HOST);
+          expect((await ask(page, "inPage", question("wasm"))).outputs).toEqual(await inNode("wasm"));
+          expect((await ask(page, "inPage", question("wasm", "broken.sparsec"))).error?.code).toBe("corrupt");
+          const missing = await ask(page, "inPage", question("wasm", "/none"));
+          expect(missing.error).toMatchObject({ code: "unreadable" });
+          expect(missing.error?.message).toMatch(/none\/manifest\.json: cannot be read: HTTP 404/);
+          const device = await ask(page, "inPage", question("webgpu"));
+          expect(device.error?.message).toMatch(
+            /no variant for device 'webgpu'; the artifact holds wasm:baseline, js:plain \[unknown-device\]/,
+          );
+        },
+        host,
+        [/404/],
+      );
+  });
+});

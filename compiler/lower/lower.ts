@@ -7,11 +7,11 @@ import { isKernel, type KernelOp } from "../../ir/op.ts";
 import { elementCount } from "../../ir/tensor.ts";
 import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
-import { assignStorage, type Assignment } from "./assign-layout.ts";
+import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { isImmediate, lowerGeneric } from "./generic/kernel.ts";
 import { lowerRelayout } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
-import { flat, sameStorage, type Storage } from "./storage.ts";
+import { flat, type Storage, sameStorage } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 import { templateFor } from "./templates.ts";
 import { isGeneric, unitOf } from "./unit.ts";
@@ -27,7 +27,10 @@ function lowerKernelOp(op: KernelOp, node: Node): Lowered {
   }
   const meaning = op.kernel({ types: node.inputs.map((v) => v.type), results: node.results.map((v) => v.type), attrs: node.attrs });
   return {
-    kernel: `${node.op}_${node.results[0]!.type.dtype}`, functions: meaning.functions, entry: meaning.entry, faults: meaning.faults.map((f) => `${node.op}: ${f}`),
+    kernel: `${node.op}_${node.results[0]!.type.dtype}`,
+    functions: meaning.functions,
+    entry: meaning.entry,
+    faults: meaning.faults.map((f) => `${node.op}: ${f}`),
     bindings: [
       ...node.inputs.map((_, operand) => ({ kind: "operand", operand }) as const),
       ...node.results.map((_, result) => ({ kind: "result", result }) as const),
@@ -106,7 +109,11 @@ class GraphLowering {
 
   #kernel(node: Node, lowered: Lowered, operands: readonly Value[], own: ReadonlyMap<Value, Place> = new Map()): void {
     this.steps.push({
-      kind: "kernel", node, lowered, operands: operands.map((v) => own.get(v) ?? this.place(v)), results: node.results.map((r) => this.#env.get(r) ?? this.#result(r)),
+      kind: "kernel",
+      node,
+      lowered,
+      operands: operands.map((v) => own.get(v) ?? this.place(v)),
+      results: node.results.map((r) => this.#env.get(r) ?? this.#result(r)),
     });
   }
 
@@ -154,7 +161,10 @@ class GraphLowering {
     return to;
   }
 
-  #region(region: Graph, operands: readonly Place[]): { readonly steps: readonly Step[]; readonly outputs: readonly Place[]; readonly fresh: (k: number) => boolean } {
+  #region(
+    region: Graph,
+    operands: readonly Place[],
+  ): { readonly steps: readonly Step[]; readonly outputs: readonly Place[]; readonly fresh: (k: number) => boolean } {
     const inner = new GraphLowering(region, this.#can, new Map(region.params.map((p, i) => [p, operands[i]!])));
     inner.run();
     const outputs = region.outputs.map((o) => inner.flatOutput(o));
@@ -213,9 +223,13 @@ class GraphLowering {
 
   #node(node: Node): void {
     switch (node.op) {
-      case "param": case "const": return;
-      case "if": return this.#if(node);
-      case "loop": return this.#loop(node);
+      case "param":
+      case "const":
+        return;
+      case "if":
+        return this.#if(node);
+      case "loop":
+        return this.#loop(node);
       case "reshape": {
         const from = this.#flat(node.inputs[0]!, node);
         this.#env.set(node.results[0]!, { buffer: from.buffer, storage: flat(node.results[0]!.type) });
@@ -225,7 +239,8 @@ class GraphLowering {
         this.#env.set(node.results[0]!, this.place(node.inputs[0]!));
         return;
       }
-      default: return this.#unit(node);
+      default:
+        return this.#unit(node);
     }
   }
 
@@ -237,7 +252,10 @@ class GraphLowering {
 /** Lowers a whole graph. Errors: `unsupported`, `dynamic-shape`. */
 export function lowerGraph(graph: Graph, can: Capabilities): LoweredGraph {
   const params = new Map(
-    graph.params.map((p): [Value, Place] => [p, { buffer: { bytes: bytesOf(p.type), pinned: true, hint: String(p.node.attrs.name) }, storage: flat(p.type) }]),
+    graph.params.map((p): [Value, Place] => [
+      p,
+      { buffer: { bytes: bytesOf(p.type), pinned: true, hint: String(p.node.attrs.name) }, storage: flat(p.type) },
+    ]),
   );
   const lowering = new GraphLowering(graph, can, params);
   lowering.run();
@@ -248,4 +266,3 @@ export function lowerGraph(graph: Graph, can: Capabilities): LoweredGraph {
   });
   return { steps: lowering.steps, inputs: graph.params.map((value) => ({ value, place: params.get(value)! })), outputs, counts };
 }
-

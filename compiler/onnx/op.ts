@@ -4,7 +4,7 @@ import type { Loc } from "../../ir/diagnostics.ts";
 import type { DType } from "../../ir/dtype.ts";
 import type { Graph, GraphBuilder, Value } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
-import type { OnnxAttribute, OnnxNode } from "./proto/decode.ts";
+import type { OnnxAttribute, OnnxNode } from "./proto/model.ts";
 
 /** What an operator's import sees. Every failure is a coded error that names file, node and operator. */
 export interface ImportContext {

@@ -1,14 +1,29 @@
 // Lowers one element (or four neighbours) of a value to kernel expressions, from the meaning of the operators in a region.
 
 import { DTYPES } from "../../../ir/dtype.ts";
-import { add, assert, binary, bitcast, cast, compare, constant, fma, i32, load, select, splat, unary, wrap } from "../../../ir/kernel/build.ts";
+import type { Node, Value } from "../../../ir/graph.ts";
+import {
+  add,
+  assert,
+  binary,
+  bitcast,
+  cast,
+  compare,
+  constant,
+  fma,
+  i32,
+  load,
+  select,
+  splat,
+  unary,
+  wrap,
+} from "../../../ir/kernel/build.ts";
 import { type Expr, isVector, MEMORY_BYTES, type ValueType, type VectorType } from "../../../ir/kernel/types.ts";
 import { operands } from "../../../ir/kernel/walk.ts";
-import type { Node, Value } from "../../../ir/graph.ts";
 import { coordinate, elementOf, isCompute, type OpSet } from "../../../ir/op.ts";
-import type { BinaryOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
-import { readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
 import { fromF16 } from "../../../ir/scalar/f16.ts";
+import { readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
+import type { BinaryOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { memoryOf, type Storage } from "../storage.ts";
 import { coefficient } from "./affine.ts";
@@ -34,12 +49,27 @@ export interface ElementOptions {
   /** Registers a fault, gives its number. */
   readonly fault: (sentence: string) => number;
   /** A shorter address for operands that lie just as the result does. */
-  readonly sameAddress?: (storage: Storage, coords: readonly Expr[]) => { readonly ptr: (base: Expr) => Expr; readonly offset: number } | undefined;
+  readonly sameAddress?: (
+    storage: Storage,
+    coords: readonly Expr[],
+  ) => { readonly ptr: (base: Expr) => Expr; readonly offset: number } | undefined;
 }
 
 const VECTOR: Partial<Record<ValueType, VectorType>> = { f32: "f32x4", i32: "i32x4", bool: "i32x4" };
 const VECTOR_UNARY: ReadonlySet<UnaryOp> = new Set<UnaryOp>([
-  "neg", "abs", "sqrt", "floor", "ceil", "trunc", "round_even", "exp", "log", "sin", "cos", "tanh", "erf",
+  "neg",
+  "abs",
+  "sqrt",
+  "floor",
+  "ceil",
+  "trunc",
+  "round_even",
+  "exp",
+  "log",
+  "sin",
+  "cos",
+  "tanh",
+  "erf",
 ]);
 const VECTOR_BINARY: Readonly<Record<"f32x4" | "i32x4", ReadonlySet<BinaryOp>>> = {
   f32x4: new Set<BinaryOp>(["add", "sub", "mul", "div", "min", "max"]),
@@ -63,9 +93,12 @@ export class ElementLowering {
   value(v: Value, coords: readonly Expr[]): Expr {
     const source = this.#options.source(v);
     switch (source.kind) {
-      case "number": return this.#number(source.tensor);
-      case "memory": return this.#load(source.ptr, source.storage, coords);
-      case "given": return source.value;
+      case "number":
+        return this.#number(source.tensor);
+      case "memory":
+        return this.#load(source.ptr, source.storage, coords);
+      case "given":
+        return source.value;
       case "node": {
         let id = this.#ids.get(source.node);
         if (id === undefined) this.#ids.set(source.node, (id = this.#ids.size));
@@ -83,7 +116,13 @@ export class ElementLowering {
   #compute(node: Node, result: number, coords: readonly Expr[]): Expr {
     const op = this.#options.ops.get(node.op)!;
     if (!isCompute(op)) throw new TypeError(`${node.op} has no indexed expression`);
-    const element = elementOf(op, node.inputs.map((v) => v.type), node.results.map((r) => r.type), node.attrs, result);
+    const element = elementOf(
+      op,
+      node.inputs.map((v) => v.type),
+      node.results.map((r) => r.type),
+      node.attrs,
+      result,
+    );
     return this.#scalar(element, new Map(coords.map((c, axis) => [coordinate(axis), c])), node);
   }
 
@@ -108,7 +147,8 @@ export class ElementLowering {
     const bytes = coords.reduce<Expr>((sum, c, axis) => add(sum, this.#scaled(c, storage.strides[axis]!)), i32(storage.offset));
     const wide = coords.some((c) => this.#mentionsLane(c)) && this.#spread(bytes, storage);
     const short = this.#options.sameAddress?.(storage, coords);
-    const load4 = (ptr: Expr, offset: number): Expr => load(wide ? (VECTOR[DTYPES[storage.dtype].compute] as VectorType) : memory, ptr, offset);
+    const load4 = (ptr: Expr, offset: number): Expr =>
+      load(wide ? (VECTOR[DTYPES[storage.dtype].compute] as VectorType) : memory, ptr, offset);
     if (short) return this.#em.keep(load4(short.ptr(base), short.offset));
     return this.#em.once(`load ${keyOf(base)} ${keyOf(bytes)} ${wide}`, [base, ...coords], () => {
       const { ptr, offset } = this.#em.address(base, bytes);
@@ -148,7 +188,8 @@ export class ElementLowering {
   #scalar(s: Scalar, env: Env, node: Node): Expr {
     const go = (x: Scalar): Expr => this.#scalar(x, env, node);
     switch (s.kind) {
-      case "const": return constant(s.type, s.value);
+      case "const":
+        return constant(s.type, s.value);
       case "index": {
         const e = env.get(s.name)!;
         if (this.#mentionsLane(e)) throw new NotVectorizable();
@@ -158,14 +199,21 @@ export class ElementLowering {
         const d = node.inputs[s.operand]!.type.shape[s.axis]!;
         return typeof d === "number" ? i32(d) : this.extent(d.value);
       }
-      case "read": return this.value(node.inputs[s.operand]!, s.at.map((c, axis) => this.#coordinate(c, env, node, s.operand, axis)));
-      case "unary": return this.#unary(s.op, go(s.a));
-      case "binary": return this.#binary(s.op, go(s.a), go(s.b));
+      case "read":
+        return this.value(
+          node.inputs[s.operand]!,
+          s.at.map((c, axis) => this.#coordinate(c, env, node, s.operand, axis)),
+        );
+      case "unary":
+        return this.#unary(s.op, go(s.a));
+      case "binary":
+        return this.#binary(s.op, go(s.a), go(s.b));
       case "compare": {
         const [a, b] = this.#both(go(s.a), go(s.b));
         return compare(s.op, a, b);
       }
-      case "select": return this.#select(s, env, node);
+      case "select":
+        return this.#select(s, env, node);
       case "cast": {
         const a = go(s.a);
         if (!isVector(a.type)) return cast(s.type, a);
@@ -183,12 +231,14 @@ export class ElementLowering {
         if (isVector(a.type)) throw new NotVectorizable();
         return wrap(s.to, a);
       }
-      case "reduce": return this.#reduce(s, env, node);
+      case "reduce":
+        return this.#reduce(s, env, node);
     }
   }
 
   #unary(op: UnaryOp, a: Expr): Expr {
-    if (isVector(a.type) && (a.type === "f32x4" ? !VECTOR_UNARY.has(op) : op !== "not" && op !== "neg" && op !== "abs")) throw new NotVectorizable();
+    if (isVector(a.type) && (a.type === "f32x4" ? !VECTOR_UNARY.has(op) : op !== "not" && op !== "neg" && op !== "abs"))
+      throw new NotVectorizable();
     return unary(op, a);
   }
 
@@ -232,16 +282,21 @@ export class ElementLowering {
     if (cond.kind === "const") return go(cond.value ? s.a : s.b);
     if (isVector(cond.type)) return select(cond, this.#wide(go(s.a)), this.#wide(go(s.b)));
     const wide = this.#varies(s.a, env) || this.#varies(s.b, env);
-    const guarded = some(s.a, (x) => x.kind === "read" || x.kind === "reduce") || some(s.b, (x) => x.kind === "read" || x.kind === "reduce");
+    const guarded =
+      some(s.a, (x) => x.kind === "read" || x.kind === "reduce") || some(s.b, (x) => x.kind === "read" || x.kind === "reduce");
     if (!guarded && !wide) return select(cond, go(s.a), go(s.b));
     const type = wide ? VECTOR[s.type] : s.type;
     if (!type) throw new NotVectorizable();
     const fit = (e: Expr): Expr => (wide ? this.#wide(e) : e);
     const zero: Expr = s.type === "bool" && wide ? splat("i32x4", i32(0)) : fit(constant(s.type, 0));
     const chosen = this.#em.mutable("s", s.b.kind === "const" ? fit(go(s.b)) : zero);
-    this.#em.branch(cond, () => chosen.assign(fit(go(s.a))), () => {
-      if (s.b.kind !== "const") chosen.assign(fit(go(s.b)));
-    });
+    this.#em.branch(
+      cond,
+      () => chosen.assign(fit(go(s.a))),
+      () => {
+        if (s.b.kind !== "const") chosen.assign(fit(go(s.b)));
+      },
+    );
     return this.#em.freeze(chosen.read);
   }
 
@@ -268,7 +323,9 @@ export class ElementLowering {
   #nest(over: readonly { readonly name: string; readonly extent: Scalar }[], env: Env, node: Node, visit: (env: Env) => void): void {
     const [axis, ...rest] = over;
     if (!axis) return visit(env);
-    this.#em.loop("r", i32(0), this.#integer(axis.extent, env, node), 1, (r) => this.#nest(rest, new Map([...env, [axis.name, r]]), node, visit));
+    this.#em.loop("r", i32(0), this.#integer(axis.extent, env, node), 1, (r) =>
+      this.#nest(rest, new Map([...env, [axis.name, r]]), node, visit),
+    );
   }
 
   #argReduce(s: Scalar & { kind: "reduce" }, env: Env, node: Node): Expr {
@@ -292,4 +349,3 @@ export class ElementLowering {
 }
 
 const COMBINE = { sum: "add", prod: "mul", and: "and", or: "or", min: "min", max: "max" } as const;
-

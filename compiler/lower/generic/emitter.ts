@@ -45,7 +45,8 @@ export class Emitter {
     const known = this.#levels.get(e);
     if (known !== undefined) return known;
     let level = 0;
-    if (e.kind === "var") level = this.#mutable.has(e.name) ? Number.POSITIVE_INFINITY : (this.#depths.get(e.name) ?? Number.POSITIVE_INFINITY);
+    if (e.kind === "var")
+      level = this.#mutable.has(e.name) ? Number.POSITIVE_INFINITY : (this.#depths.get(e.name) ?? Number.POSITIVE_INFINITY);
     else for (const o of operands(e)) level = Math.max(level, this.#level(o));
     if (Number.isFinite(level)) this.#levels.set(e, level);
     return level;
@@ -151,13 +152,16 @@ export class Emitter {
   address(base: Expr, bytes: Expr): { readonly ptr: Expr; readonly offset: number } {
     const affine: Affine = affineOf(bytes);
     const parts = affine.terms
-      .map(({ of, by }) => ({ expr: by === 1 ? of : { kind: "binary", type: "i32", op: "mul", a: of, b: i32(by) } as Expr, level: this.#level(of) }))
+      .map(({ of, by }) => ({
+        expr: by === 1 ? of : ({ kind: "binary", type: "i32", op: "mul", a: of, b: i32(by) } as Expr),
+        level: this.#level(of),
+      }))
       .sort((a, b) => a.level - b.level);
-    // A displacement must not be negative: fold it into the pointer when it is.
-    let ptr = affine.constant < 0 ? advance(base, i32(affine.constant)) : base;
-    if (affine.constant < 0) ptr = this.#pointer(ptr);
+    // A displacement must not be negative, nor the pointer that it is added to: fold it into the pointer where either could be.
+    const fold = affine.constant < 0 || affine.terms.some((t) => t.by < 0);
+    let ptr = fold ? this.#pointer(advance(base, i32(affine.constant))) : base;
     for (const part of parts) ptr = this.#pointer(advance(ptr, part.expr));
-    return { ptr, offset: Math.max(0, affine.constant) };
+    return { ptr, offset: fold ? 0 : affine.constant };
   }
 
   #pointer(e: Expr): Expr {

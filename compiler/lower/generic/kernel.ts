@@ -1,13 +1,13 @@
 // The generic lowering: a loop nest over a result's elements, from the meaning of the operators. Right for every op; fast for many.
 
+import type { Value } from "../../../ir/graph.ts";
 import { add, binary, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts";
 import { isVector } from "../../../ir/kernel/types.ts";
-import type { Value } from "../../../ir/graph.ts";
 import { isCompute, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { sameShape } from "../../../ir/types.ts";
-import { memoryOf, sameStorage, type Storage } from "../storage.ts";
+import { memoryOf, type Storage, sameStorage } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { ElementLowering, NotVectorizable, type Source } from "./element.ts";
@@ -39,7 +39,13 @@ function sources(u: Unit, c: GenericContext, ptrs: ReadonlyMap<Value, Expr>): (v
 /** Axes from the one with the largest stride to the one with the smallest: the order in which memory is walked. */
 const walk = (s: Storage): number[] => s.strides.map((_, axis) => axis).sort((a, b) => s.strides[b]! - s.strides[a]! || a - b);
 
-function build(u: Unit, result: number, c: GenericContext, name: string, wide: boolean): { func: Func; bindings: Binding[]; faults: string[] } {
+function build(
+  u: Unit,
+  result: number,
+  c: GenericContext,
+  name: string,
+  wide: boolean,
+): { func: Func; bindings: Binding[]; faults: string[] } {
   const em = new Emitter();
   const faults: string[] = [];
   const operands = u.operands.filter((v) => !isImmediate(c.constantOf(v)));
@@ -52,7 +58,9 @@ function build(u: Unit, result: number, c: GenericContext, name: string, wide: b
   const source = sources(u, c, ptrs);
   const lowering = (lane?: string) =>
     new ElementLowering(em, {
-      ops: c.ops, source, ...(lane === undefined ? {} : { lane }),
+      ops: c.ops,
+      source,
+      ...(lane === undefined ? {} : { lane }),
       fault: (sentence) => {
         const known = faults.indexOf(sentence);
         return known >= 0 ? known : faults.push(sentence) - 1;
@@ -68,7 +76,13 @@ function build(u: Unit, result: number, c: GenericContext, name: string, wide: b
   const point = (coords: readonly Expr[]): void => put(coords, scalar.value(u.roots[result]!, coords));
   const vectorType: VectorType | undefined = storage.dtype === "f32" ? "f32x4" : storage.dtype === "i32" ? "i32x4" : undefined;
   const inner = order.at(-1);
-  const canWide = wide && vectorType && inner !== undefined && storage.strides[inner] === 4 && typeof out.type.shape[inner] === "number" && (out.type.shape[inner] as number) >= 4;
+  const canWide =
+    wide &&
+    vectorType &&
+    inner !== undefined &&
+    storage.strides[inner] === 4 &&
+    typeof out.type.shape[inner] === "number" &&
+    (out.type.shape[inner] as number) >= 4;
 
   const nest = (depth: number, coords: readonly Expr[]): void => {
     if (depth === order.length) return point(coords);
@@ -90,11 +104,11 @@ function build(u: Unit, result: number, c: GenericContext, name: string, wide: b
     });
     em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)));
   };
-  nest(0, order.map(() => i32(0)));
-  const params: Param[] = [
-    ...operands.map((v, k) => pointer(`x${k}`, "read", c.storageOf(v).bytes)),
-    pointer("y", "write", storage.bytes),
-  ];
+  nest(
+    0,
+    order.map(() => i32(0)),
+  );
+  const params: Param[] = [...operands.map((v, k) => pointer(`x${k}`, "read", c.storageOf(v).bytes)), pointer("y", "write", storage.bytes)];
   const bindings: Binding[] = [
     ...operands.map((v): Binding => ({ kind: "operand", operand: u.operands.indexOf(v) })),
     { kind: "result", result },
@@ -110,10 +124,12 @@ function overwrites(u: Unit, c: GenericContext): number[] {
   });
   if (!elementwise || u.roots.length !== 1) return [];
   const out = u.node.results[0]!;
-  return u.operands.flatMap((v, k) => (sameShape(v.type.shape, out.type.shape) && sameStorage(c.storageOf(v), c.storageOf(out)) ? [k] : []));
+  return u.operands.flatMap((v, k) =>
+    sameShape(v.type.shape, out.type.shape) && sameStorage(c.storageOf(v), c.storageOf(out)) ? [k] : [],
+  );
 }
 
-const usesVectors = (f: Func): boolean => JSON.stringify(f.body, (_, x: unknown) => (typeof x === "bigint" ? 0 : x)).includes("x4\"");
+const usesVectors = (f: Func): boolean => JSON.stringify(f.body, (_, x: unknown) => (typeof x === "bigint" ? 0 : x)).includes('x4"');
 
 const docOf = (u: Unit): string => u.nodes.map((n) => n.op).join(", ");
 
@@ -122,7 +138,10 @@ export function kernelName(u: Unit): string {
   const dtype = u.node.results[0]!.type.dtype;
   const ops = [...new Set(u.nodes.map((n) => n.op))];
   const [first = "empty", ...rest] = ops;
-  return `${first}_${dtype}${rest.slice(0, 2).map((o) => `_${o}`).join("")}${rest.length > 2 ? "_etc" : ""}`;
+  return `${first}_${dtype}${rest
+    .slice(0, 2)
+    .map((o) => `_${o}`)
+    .join("")}${rest.length > 2 ? "_etc" : ""}`;
 }
 
 /** Lowers every result of a unit to a kernel; one function per result. Needs `isGeneric(u)`. */
@@ -138,9 +157,13 @@ export function lowerGeneric(u: Unit, c: GenericContext): Lowered[] {
     }
     const vector = usesVectors(built.func);
     return {
-      kernel, functions: [built.func], entry: kernel, bindings: built.bindings, faults: built.faults, overwrites: overwrites(u, c),
+      kernel,
+      functions: [built.func],
+      entry: kernel,
+      bindings: built.bindings,
+      faults: built.faults,
+      overwrites: overwrites(u, c),
       why: `generic loop nest, ${vector ? "four lanes at once" : "one element at a time"}`,
     };
   });
 }
-

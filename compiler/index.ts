@@ -1,0 +1,110 @@
+// The package's entry: compile a model, and everything that passes, operators and backends are written with.
+
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { SparsecError } from "../ir/diagnostics.ts";
+import type { TypedArray } from "../ir/dtype.ts";
+import { js, wasm } from "../backends/index.ts";
+import type { OpDef } from "../ir/op.ts";
+import type { Artifact } from "./artifact.ts";
+import type { Backend } from "./backend.ts";
+import { type Compiled, compileGraph } from "./compile.ts";
+import { type ConstantInput, importOnnx } from "./onnx/import.ts";
+import type { OnnxOp } from "./onnx/op.ts";
+import { decodeModel } from "./onnx/proto/decode.ts";
+import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
+import { defaultPipeline, type Pipeline } from "./pipeline.ts";
+import type { Graph } from "../ir/graph.ts";
+
+export interface CompileOptions {
+  /** Names of built-in backends (`wasm`, `js`) or backends of your own; `["wasm"]` when absent. */
+  readonly backends?: readonly (string | Backend)[];
+  /** Values of symbolic dimensions: `{ batch: 1 }`. */
+  readonly dims?: Readonly<Record<string, number>>;
+  /** Whole shapes of inputs: `{ x: [1, 3, 224, 224] }`. */
+  readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
+  /** Inputs fixed to values; they are no inputs of the compiled model. */
+  readonly constants?: Readonly<Record<string, ConstantInput>>;
+  /** `off` leaves every weight dense. */
+  readonly sparsity?: "auto" | "off";
+  /** The passes to run, in order; or what makes them of the default ones. */
+  readonly passes?: Pipeline | ((defaults: Pipeline) => Pipeline);
+  /** Operators of your own, and how ONNX nodes become them. */
+  readonly ops?: { readonly ops?: readonly OpDef[]; readonly onnx?: readonly OnnxOp[] };
+  /** Whether tensors may lie in files beside the model. Default true for paths. */
+  readonly external?: boolean;
+  /** Writes `model.mjs` and `model.d.ts`, typed by the model's own names. Default false. */
+  readonly types?: boolean;
+  /** Told what begins: for progress. */
+  onStage?(stage: string): void;
+  onPass?(name: string, before: Graph, after: Graph, ms: number): void;
+  /** 1 to 3: more and more lines to `log`. */
+  readonly debug?: number;
+  log?(line: string): void;
+}
+
+const BACKENDS: ReadonlyMap<string, Backend> = new Map([wasm, js].map((b) => [b.name, b]));
+
+function backendOf(b: string | Backend): Backend {
+  if (typeof b !== "string") return b;
+  const known = BACKENDS.get(b);
+  if (!known) throw new SparsecError("unknown-backend", `there is no backend '${b}'`, undefined, `built in: ${[...BACKENDS.keys()].join(", ")}`);
+  return known;
+}
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (e) {
+    throw new SparsecError("unreadable", `cannot read the model: ${(e as Error).message}`, { file: path, name: "" });
+  }
+}
+
+/** Reads a model (path or bytes) into a graph. `outputs` are the names of the graph's results. */
+export async function importModel(model: string | Uint8Array, options: CompileOptions = {}): Promise<ReturnType<typeof importOnnx>> {
+  const path = typeof model === "string" ? model : undefined;
+  const bytes = typeof model === "string" ? await read(model) : model;
+  const external = path === undefined ? noExternalData("the model was given as bytes") : options.external === false ? noExternalData("--no-external was given") : externalDataBeside(path);
+  const { dims, inputShapes, constants, ops } = options;
+  const decoded = decodeModel(bytes, { file: path === undefined ? "model.onnx" : basename(path), external });
+  return importOnnx(decoded, {
+    ...(dims ? { dims } : {}),
+    ...(inputShapes ? { inputShapes } : {}),
+    ...(constants ? { constants } : {}),
+    ...(ops ? { ops } : {}),
+  });
+}
+
+/** Compiles a model and tells what was decided. Errors: coded, naming file, node and tensor. */
+export async function compileModel(model: string | Uint8Array, options: CompileOptions = {}): Promise<Compiled & { readonly notes: readonly string[] }> {
+  options.onStage?.("read");
+  const { graph, outputs, notes } = await importModel(model, options);
+  const { passes } = options;
+  const compiled = await compileGraph(graph, outputs, {
+    backends: (options.backends ?? ["wasm"]).map(backendOf),
+    sparsity: options.sparsity,
+    pipeline: typeof passes === "function" ? passes(defaultPipeline) : passes,
+    types: options.types,
+    debug: options.debug,
+    ...(options.onStage ? { onStage: options.onStage } : {}),
+    ...(options.onPass ? { onPass: options.onPass } : {}),
+    ...(options.log ? { log: options.log } : {}),
+  });
+  return { ...compiled, notes };
+}
+
+/** Compiles a model to an artifact. */
+export async function compile(model: string | Uint8Array, options: CompileOptions = {}): Promise<Artifact> {
+  return (await compileModel(model, options)).artifact;
+}
+
+export { SparsecError } from "../ir/diagnostics.ts";
+export type { TypedArray };
+export type { Artifact } from "./artifact.ts";
+export { type Backend, type Capabilities, defineBackend, type Emitted, type Variant } from "./backend.ts";
+export { type Compiled, type CompileReport, compileGraph } from "./compile.ts";
+export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
+export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
+export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
+export type { NodeReport } from "./report.ts";
+export type { SparsityFinding } from "./sparsity/finding.ts";

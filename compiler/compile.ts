@@ -7,6 +7,7 @@ import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/a
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
 import type { Backend, Variant } from "./backend.ts";
+import { emitTypes } from "./emit-types.ts";
 import { createImage } from "./image.ts";
 import { legalize } from "./kernel/legalize.ts";
 import { lowerGraph } from "./lower/lower.ts";
@@ -17,7 +18,6 @@ import { buildProgram } from "./program.ts";
 import { explainSteps, type NodeReport } from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
-import { emitTypes } from "./emit-types.ts";
 
 export interface CompileGraphOptions {
   readonly backends: readonly Backend[];
@@ -66,12 +66,19 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
   const slot = ({ value, place }: LoweredGraph["outputs"][number]): Slot => ({
     region: place.buffer.constant ? "weights" : "arena",
     offset: place.buffer.constant ? constant(place) : plan.offsets.get(place.buffer)!,
-    extents: value.type.shape.map((d): Extent => (typeof d === "number" ? d : { max: d.max, at: plan.offsets.get(g.counts.get(d.value)!.buffer)! })),
+    extents: value.type.shape.map(
+      (d): Extent => (typeof d === "number" ? d : { max: d.max, at: plan.offsets.get(g.counts.get(d.value)!.buffer)! }),
+    ),
   });
   return { inputs: g.inputs.map(slot), outputs: g.outputs.map(slot) };
 }
 
-async function emitVariant(graph: Graph, backend: Backend, variant: Variant, weights: WeightsWriter): Promise<EmittedVariant & { readonly steps: readonly Step[] }> {
+async function emitVariant(
+  graph: Graph,
+  backend: Backend,
+  variant: Variant,
+  weights: WeightsWriter,
+): Promise<EmittedVariant & { readonly steps: readonly Step[] }> {
   const lowered = lowerGraph(graph, variant.can);
   const plan = planMemory(lowered);
   const image = createImage(weights);
@@ -79,8 +86,17 @@ async function emitVariant(graph: Graph, backend: Backend, variant: Variant, wei
   const { program, order } = buildProgram(lowered, plan, image);
   const { code, files } = await backend.emit(legalize(program, variant.can), variant);
   const manifest: VariantManifest = {
-    backend: backend.name, name: variant.name, needs: variant.needs, code, weights: Math.max(16, image.bytes), arena: Math.max(64, plan.bytes),
-    sections: image.sections, inputs, outputs, faults: program.faults, steps: order.map(stepInfo),
+    backend: backend.name,
+    name: variant.name,
+    needs: variant.needs,
+    code,
+    weights: Math.max(16, image.bytes),
+    arena: Math.max(64, plan.bytes),
+    sections: image.sections,
+    inputs,
+    outputs,
+    faults: program.faults,
+    steps: order.map(stepInfo),
   };
   return { manifest, files, steps: order };
 }
@@ -90,8 +106,13 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   const { backends, onStage } = options;
   if (backends.length === 0) throw new SparsecError("bad-option", "no backend was given", undefined, 'for example { backends: ["wasm"] }');
   onStage?.("optimize");
-  const { graph: better, notes, sparsity } = runPipeline(graph, options.pipeline ?? defaultPipeline, {
-    sparsity: options.sparsity, debug: options.debug,
+  const {
+    graph: better,
+    notes,
+    sparsity,
+  } = runPipeline(graph, options.pipeline ?? defaultPipeline, {
+    sparsity: options.sparsity,
+    debug: options.debug,
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
@@ -108,12 +129,18 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
       variants.push(emitted.manifest);
       nodes.set(`${backend.name}:${variant.name}`, explainSteps(better, emitted.steps, sparsity));
       memory.set(`${backend.name}:${variant.name}`, { arena: emitted.manifest.arena, weights: emitted.manifest.weights });
-      for (const [name, content] of Object.entries(emitted.files)) files.set(name, typeof content === "string" ? encoder.encode(content) : content);
+      for (const [name, content] of Object.entries(emitted.files))
+        files.set(name, typeof content === "string" ? encoder.encode(content) : content);
     }
   }
   files.set(WEIGHTS, weights.finish());
-  const ports = { inputs: graph.params.map((p) => portOf(String(p.node.attrs.name), p)), outputs: better.outputs.map((v, k) => portOf(outputs[k]!, v)) };
-  if (options.types) for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0]!, files: [...files.keys()] })) files.set(name, bytes);
+  const ports = {
+    inputs: graph.params.map((p) => portOf(String(p.node.attrs.name), p)),
+    outputs: better.outputs.map((v, k) => portOf(outputs[k]!, v)),
+  };
+  if (options.types)
+    for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0]!, files: [...files.keys()] }))
+      files.set(name, bytes);
   const artifact = createArtifact({ name: graph.name, ...ports, variants, files });
   return { artifact, report: { notes, sparsity, nodes, memory, graph: better } };
 }

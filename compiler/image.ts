@@ -46,13 +46,26 @@ export function createImage(file: WeightsWriter): Image {
         const from = file.append(columns);
         const key = `indices ${from} ${columns.length} ${expanded} ${bound} ${JSON.stringify(radix)}`;
         return place(key, columns.length * WIDTH[expanded], (at) => ({
-          kind: "indices", at, from, count: columns.length, stored: storedAs(columns), expanded, bound, radix,
+          kind: "indices",
+          at,
+          from,
+          count: columns.length,
+          stored: storedAs(columns),
+          expanded,
+          bound,
+          radix,
         }));
       }
       const { counts, expanded, total } = p;
       const from = file.append(counts);
       return place(`counts ${from} ${counts.length} ${expanded} ${total}`, counts.length * WIDTH[expanded], (at) => ({
-        kind: "counts", at, from, count: counts.length, stored: storedAs(counts), expanded, total,
+        kind: "counts",
+        at,
+        from,
+        count: counts.length,
+        stored: storedAs(counts),
+        expanded,
+        total,
       }));
     },
   };

@@ -2,9 +2,10 @@
 
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { js, wasm } from "../backends/index.ts";
 import { SparsecError } from "../ir/diagnostics.ts";
 import type { TypedArray } from "../ir/dtype.ts";
-import { js, wasm } from "../backends/index.ts";
+import type { Graph } from "../ir/graph.ts";
 import type { OpDef } from "../ir/op.ts";
 import type { Artifact } from "./artifact.ts";
 import type { Backend } from "./backend.ts";
@@ -14,7 +15,6 @@ import type { OnnxOp } from "./onnx/op.ts";
 import { decodeModel } from "./onnx/proto/decode.ts";
 import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
 import { defaultPipeline, type Pipeline } from "./pipeline.ts";
-import type { Graph } from "../ir/graph.ts";
 
 export interface CompileOptions {
   /** Names of built-in backends (`wasm`, `js`) or backends of your own; `["wasm"]` when absent. */
@@ -48,7 +48,8 @@ const BACKENDS: ReadonlyMap<string, Backend> = new Map([wasm, js].map((b) => [b.
 function backendOf(b: string | Backend): Backend {
   if (typeof b !== "string") return b;
   const known = BACKENDS.get(b);
-  if (!known) throw new SparsecError("unknown-backend", `there is no backend '${b}'`, undefined, `built in: ${[...BACKENDS.keys()].join(", ")}`);
+  if (!known)
+    throw new SparsecError("unknown-backend", `there is no backend '${b}'`, undefined, `built in: ${[...BACKENDS.keys()].join(", ")}`);
   return known;
 }
 
@@ -64,7 +65,12 @@ async function read(path: string): Promise<Uint8Array> {
 export async function importModel(model: string | Uint8Array, options: CompileOptions = {}): Promise<ReturnType<typeof importOnnx>> {
   const path = typeof model === "string" ? model : undefined;
   const bytes = typeof model === "string" ? await read(model) : model;
-  const external = path === undefined ? noExternalData("the model was given as bytes") : options.external === false ? noExternalData("--no-external was given") : externalDataBeside(path);
+  const external =
+    path === undefined
+      ? noExternalData("the model was given as bytes")
+      : options.external === false
+        ? noExternalData("--no-external was given")
+        : externalDataBeside(path);
   const { dims, inputShapes, constants, ops } = options;
   const decoded = decodeModel(bytes, { file: path === undefined ? "model.onnx" : basename(path), external });
   return importOnnx(decoded, {
@@ -76,7 +82,10 @@ export async function importModel(model: string | Uint8Array, options: CompileOp
 }
 
 /** Compiles a model and tells what was decided. Errors: coded, naming file, node and tensor. */
-export async function compileModel(model: string | Uint8Array, options: CompileOptions = {}): Promise<Compiled & { readonly notes: readonly string[] }> {
+export async function compileModel(
+  model: string | Uint8Array,
+  options: CompileOptions = {},
+): Promise<Compiled & { readonly notes: readonly string[] }> {
   options.onStage?.("read");
   const { graph, outputs, notes } = await importModel(model, options);
   const { passes } = options;
@@ -99,7 +108,6 @@ export async function compile(model: string | Uint8Array, options: CompileOption
 }
 
 export { SparsecError } from "../ir/diagnostics.ts";
-export type { TypedArray };
 export type { Artifact } from "./artifact.ts";
 export { type Backend, type Capabilities, defineBackend, type Emitted, type Variant } from "./backend.ts";
 export { type Compiled, type CompileReport, compileGraph } from "./compile.ts";
@@ -108,3 +116,4 @@ export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts"
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
 export type { NodeReport } from "./report.ts";
 export type { SparsityFinding } from "./sparsity/finding.ts";
+export type { TypedArray };

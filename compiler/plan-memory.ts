@@ -109,7 +109,9 @@ export function planMemory(g: LoweredGraph, alignment = 64): MemoryPlan {
   for (const place of g.counts.values()) lives.touch(place.buffer, lives.end);
   lives.stretch();
   const shared = shareInPlace(lives);
-  const order = [...lives.lives].filter(([b]) => !shared.has(b)).sort(([a, x], [b, y]) => b.bytes - a.bytes || x.from - y.from || x.to - y.to);
+  const order = [...lives.lives]
+    .filter(([b]) => !shared.has(b))
+    .sort(([a, x], [b, y]) => b.bytes - a.bytes || x.from - y.from || x.to - y.to);
   const placed: { readonly offset: number; readonly end: number; readonly life: Life }[] = [];
   const offsets = new Map<Buffer, number>();
   let bytes = 0;

@@ -1,10 +1,9 @@
 // Turns placed steps into one kernel program: equal kernels become one function, and `run` calls them in order.
 
-import { add, advance, binary, callStmt, compare, i32, if_, load, pointer, store, while_ } from "../ir/kernel/build.ts";
-import { constant, variable } from "../ir/kernel/build.ts";
+import { add, advance, binary, callStmt, compare, constant, i32, if_, load, pointer, store, variable, while_ } from "../ir/kernel/build.ts";
 import type { Expr, Func, Program, Stmt } from "../ir/kernel/types.ts";
-import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
 import { copyFunction, marginsFunction } from "./lower/relayout.ts";
+import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
 import type { Packed } from "./lower/template.ts";
 import type { MemoryPlan } from "./plan-memory.ts";
 
@@ -16,7 +15,9 @@ export interface ImageWriter {
 }
 
 const contentOf = (f: Func): string =>
-  JSON.stringify([f.params, f.body, f.result ?? null], (_, x: unknown) => (typeof x === "bigint" ? `${x}n` : Object.is(x, -0) ? "-0" : Number.isFinite(x as number) || typeof x !== "number" ? x : String(x)));
+  JSON.stringify([f.params, f.body, f.result ?? null], (_, x: unknown) =>
+    typeof x === "bigint" ? `${x}n` : Object.is(x, -0) ? "-0" : Number.isFinite(x as number) || typeof x !== "number" ? x : String(x),
+  );
 
 /** Functions by content; a name that is taken by another content gets a number. */
 class Functions {
@@ -60,7 +61,11 @@ function renameCalls(f: Func, names: ReadonlyMap<string, string>, shift: number)
 }
 
 /** The program of a lowered graph, with the entry `run(weights, arena)`. */
-export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWriter): { readonly program: Program; readonly order: readonly Step[] } {
+export function buildProgram(
+  g: LoweredGraph,
+  plan: MemoryPlan,
+  image: ImageWriter,
+): { readonly program: Program; readonly order: readonly Step[] } {
   const functions = new Functions();
   const faults: string[] = [];
   const order: Step[] = [];
@@ -69,7 +74,9 @@ export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWrit
     b.constant ? advance(weights, i32(image.constant(b.constant.data))) : advance(arena, i32(plan.offsets.get(b)!));
   // `run` addresses whole regions: displacements of loads and stores are the places' offsets.
   const base = (p: Place): { readonly ptr: Expr; readonly offset: number } =>
-    p.buffer.constant ? { ptr: weights, offset: image.constant(p.buffer.constant.data) } : { ptr: arena, offset: plan.offsets.get(p.buffer)! };
+    p.buffer.constant
+      ? { ptr: weights, offset: image.constant(p.buffer.constant.data) }
+      : { ptr: arena, offset: plan.offsets.get(p.buffer)! };
   const read = (memory: "bool" | "i64", p: Place): Expr => load(memory, base(p).ptr, base(p).offset);
 
   const call = (s: Step & { kind: "kernel" }): Stmt => {
@@ -80,10 +87,14 @@ export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWrit
     const name = functions.add(lowered.functions, lowered.entry, lowered.faults.length > 0 ? shift : 0);
     const args = lowered.bindings.map((b, k): Expr => {
       switch (b.kind) {
-        case "operand": return pointerTo(s.operands[b.operand]!.buffer);
-        case "result": return pointerTo(s.results[b.result]!.buffer);
-        case "packed": return advance(weights, i32(image.packed(b.packed)));
-        case "scratch": return pointerTo(plan.scratch.get(s)!.get(k)!);
+        case "operand":
+          return pointerTo(s.operands[b.operand]!.buffer);
+        case "result":
+          return pointerTo(s.results[b.result]!.buffer);
+        case "packed":
+          return advance(weights, i32(image.packed(b.packed)));
+        case "scratch":
+          return pointerTo(plan.scratch.get(s)!.get(k)!);
       }
     });
     return callStmt(name, args);
@@ -102,10 +113,14 @@ export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWrit
     steps.flatMap((s): Stmt[] => {
       order.push(s);
       switch (s.kind) {
-        case "kernel": return [call(s)];
-        case "copy": return copy(s);
-        case "margins": return [callStmt(functions.add([marginsFunction(s.place.storage)], "margins", 0), [pointerTo(s.place.buffer)])];
-        case "if": return [if_(read("bool", s.cond), statements(s.then), statements(s.else))];
+        case "kernel":
+          return [call(s)];
+        case "copy":
+          return copy(s);
+        case "margins":
+          return [callStmt(functions.add([marginsFunction(s.place.storage)], "margins", 0), [pointerTo(s.place.buffer)])];
+        case "if":
+          return [if_(read("bool", s.cond), statements(s.then), statements(s.else))];
         case "loop": {
           const again = binary("and", read("bool", s.cond), compare("lt", read("i64", s.count), read("i64", s.trips)));
           const next = store("i64", base(s.count).ptr, add(read("i64", s.count), constant("i64", 1)), base(s.count).offset);
@@ -116,7 +131,8 @@ export function buildProgram(g: LoweredGraph, plan: MemoryPlan, image: ImageWrit
 
   const body = statements(g.steps);
   const run: Func = {
-    name: "run", doc: "one inference",
+    name: "run",
+    doc: "one inference",
     params: [pointer("weights", "read", Math.max(16, image.bytes)), pointer("arena", "readwrite", Math.max(64, plan.bytes))],
     body,
   };

@@ -29,10 +29,20 @@ export interface DTypeInfo {
 }
 
 const int = (bits: number, compute: ScalarType): DTypeInfo => ({
-  bytes: Math.max(1, bits / 8), bits, kind: "int", compute, min: -(1n << BigInt(bits - 1)), max: (1n << BigInt(bits - 1)) - 1n,
+  bytes: Math.max(1, bits / 8),
+  bits,
+  kind: "int",
+  compute,
+  min: -(1n << BigInt(bits - 1)),
+  max: (1n << BigInt(bits - 1)) - 1n,
 });
 const uint = (bits: number, compute: ScalarType): DTypeInfo => ({
-  bytes: Math.max(1, bits / 8), bits, kind: "uint", compute, min: 0n, max: (1n << BigInt(bits)) - 1n,
+  bytes: Math.max(1, bits / 8),
+  bits,
+  kind: "uint",
+  compute,
+  min: 0n,
+  max: (1n << BigInt(bits)) - 1n,
 });
 
 export const DTYPES: Readonly<Record<DType, DTypeInfo>> = {
@@ -59,8 +69,20 @@ export const isInteger = (d: DType): boolean => DTYPES[d].kind === "int" || DTYP
 type ArrayConstructor = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => TypedArray;
 
 const ARRAYS: Readonly<Record<DType, ArrayConstructor>> = {
-  f32: Float32Array, f16: Uint16Array, f64: Float64Array, i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array,
-  i32: Int32Array, u32: Uint32Array, i64: BigInt64Array, u64: BigUint64Array, bool: Uint8Array, i4: Int8Array, u4: Uint8Array,
+  f32: Float32Array,
+  f16: Uint16Array,
+  f64: Float64Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  i64: BigInt64Array,
+  u64: BigUint64Array,
+  bool: Uint8Array,
+  i4: Int8Array,
+  u4: Uint8Array,
 };
 
 /** A zeroed array for `length` elements: f16 as bits in a Uint16Array, bool and u4 as Uint8Array, i4 as Int8Array. */

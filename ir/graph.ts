@@ -1,11 +1,11 @@
 // The tensor IR: an immutable, interned DAG of typed nodes, built only through a checking builder.
 
 import { errors, type Loc } from "./diagnostics.ts";
+import type { DType } from "./dtype.ts";
 import type { Attr, Attrs, OpSet } from "./op.ts";
 import { print } from "./print.ts";
 import type { Tensor } from "./tensor.ts";
 import { sizeOf, type TensorType } from "./types.ts";
-import type { DType } from "./dtype.ts";
 import type { WeightStore } from "./weights.ts";
 
 /** One result of a node. */
@@ -47,7 +47,10 @@ function attrKey(a: Attr): string {
   return isGraph(a) ? print(a) : `[${a.map(attrKey).join()}]`;
 }
 const attrsKey = (attrs: Attrs): string =>
-  Object.keys(attrs).sort().map((k) => `${k}=${attrKey(attrs[k]!)}`).join(";");
+  Object.keys(attrs)
+    .sort()
+    .map((k) => `${k}=${attrKey(attrs[k]!)}`)
+    .join(";");
 
 /**
  * The only way to make a node. Interning gives common-subexpression elimination; inferring gives graphs that are
@@ -111,7 +114,12 @@ export class GraphBuilder {
   /** A weight; `layout` names how its bytes will be packed. */
   constant(t: Tensor, options: { readonly layout?: string; readonly loc?: Loc | readonly Loc[] | undefined } = {}): Value {
     const ref = this.weights.put(t);
-    return this.value("const", [], { ref, dtype: t.dtype, shape: t.shape, ...(options.layout ? { layout: options.layout } : {}) }, options.loc);
+    return this.value(
+      "const",
+      [],
+      { ref, dtype: t.dtype, shape: t.shape, ...(options.layout ? { layout: options.layout } : {}) },
+      options.loc,
+    );
   }
 
   /** The tensor of a `const` value, else undefined. */

@@ -1,8 +1,5 @@
 // The public face of the IR: what passes, operators and backends are written with.
 
-export * as scalar from "./scalar/build.ts";
-export type { ReduceAxis, ReduceOp, Scalar } from "./scalar/scalar.ts";
-export type * from "./scalar/types.ts";
 export * from "./diagnostics.ts";
 export * from "./dtype.ts";
 export * from "./graph.ts";
@@ -13,9 +10,12 @@ export { LANE_TYPE, LANES, LOADED, MEMORY_BYTES } from "./kernel/types.ts";
 export * from "./op.ts";
 export { coreOps, inlineGraph } from "./ops/core.ts";
 export { parse } from "./parse.ts";
-export { print, type PrintOptions } from "./print.ts";
-export * as rewrite from "./rewrite.ts";
+export { type PrintOptions, print } from "./print.ts";
 export type { Pattern, Rule } from "./rewrite.ts";
+export * as rewrite from "./rewrite.ts";
+export * as scalar from "./scalar/build.ts";
+export type { ReduceAxis, ReduceOp, Scalar } from "./scalar/scalar.ts";
+export type * from "./scalar/types.ts";
 export * from "./tensor.ts";
 export * from "./types.ts";
 export { type WeightStore, weightStore } from "./weights.ts";

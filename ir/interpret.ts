@@ -9,7 +9,7 @@ import { compileElement } from "./scalar/interpret.ts";
 import { elementCount, type Tensor, tensorOf, toNumbers, zeros } from "./tensor.ts";
 import { type Dim, maxShape, type TensorType, tensor } from "./types.ts";
 
-type Env = Map<Value, Tensor>;
+type Env = ReadonlyMap<Value, Tensor>;
 
 const get = (env: Env, v: Value): Tensor => env.get(v)!;
 const typeOf = (t: Tensor): TensorType => tensor(t.dtype, t.shape);
@@ -80,13 +80,18 @@ function truncate(x: Tensor, axis: number, n: number): Tensor {
   return { dtype: x.dtype, shape, data };
 }
 
-function runNode(n: Node, g: Graph, env: Env): readonly Tensor[] {
+/** The results of one node, all of whose operands (and values that its extents hang on) are in `env`. Errors as `interpret`. */
+export function runNode(n: Node, g: Pick<Graph, "ops" | "weights">, env: ReadonlyMap<Value, Tensor>): readonly Tensor[] {
   const inputs = n.inputs.map((v) => get(env, v));
   switch (n.op) {
-    case "const": return [g.weights.get(n.attrs.ref as string)];
-    case "if": return interpret((inputs[0]!.data[0] ? n.attrs.then : n.attrs.else) as Graph, inputs.slice(1));
-    case "loop": return runLoop(n, inputs);
-    case "bound": return [truncate(inputs[0]!, n.attrs.axis as number, Number(toNumbers(inputs[1]!)[0]))];
+    case "const":
+      return [g.weights.get(n.attrs.ref as string)];
+    case "if":
+      return interpret((inputs[0]!.data[0] ? n.attrs.then : n.attrs.else) as Graph, inputs.slice(1));
+    case "loop":
+      return runLoop(n, inputs);
+    case "bound":
+      return [truncate(inputs[0]!, n.attrs.axis as number, Number(toNumbers(inputs[1]!)[0]))];
   }
   const op = g.ops.get(n.op)!;
   if (isCompute(op)) return runCompute(op, n, inputs, env);
@@ -105,11 +110,14 @@ function runNode(n: Node, g: Graph, env: Env): readonly Tensor[] {
  * results. Errors: `fault` where a kernel or an index faults.
  */
 export function interpret(g: Graph, inputs: readonly Tensor[], watch?: (n: Node, results: readonly Tensor[]) => void): Tensor[] {
-  const env: Env = new Map(g.params.map((p, i) => [p, inputs[i]!]));
+  const env = new Map<Value, Tensor>(g.params.map((p, i) => [p, inputs[i]!]));
   const order = topological(g.outputs);
   const last = new Map<Value, number>();
   order.forEach((n, at) => n.inputs.forEach((v) => last.set(v, at)));
-  const kept = new Set<Value>([...g.outputs, ...order.flatMap((n) => n.results.flatMap((r) => r.type.shape.flatMap((d) => (typeof d === "number" ? [] : [d.value]))))]);
+  const kept = new Set<Value>([
+    ...g.outputs,
+    ...order.flatMap((n) => n.results.flatMap((r) => r.type.shape.flatMap((d) => (typeof d === "number" ? [] : [d.value])))),
+  ]);
   order.forEach((n, at) => {
     if (n.op !== "param") {
       const results = runNode(n, g, env);

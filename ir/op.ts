@@ -1,7 +1,7 @@
 // What an operator is: documentation, type rule and meaning, in one value. How to compute it fast lives in compiler/lower.
 
-import { DTYPES, type DType } from "./dtype.ts";
 import type { Loc } from "./diagnostics.ts";
+import { DTYPES, type DType } from "./dtype.ts";
 import type { Graph, GraphBuilder, Value } from "./graph.ts";
 import type { Func } from "./kernel/types.ts";
 import { constant, i32, wrap } from "./scalar/build.ts";
@@ -111,7 +111,8 @@ const index = (name: string): Scalar => ({ kind: "index", type: "i32", name });
 const NARROW: ReadonlySet<string> = new Set<NarrowType>(["i4", "u4", "i8", "u8", "i16", "u16", "f16"]);
 
 /** Brings a computed value to what storing it as `dtype` and loading it again gives. */
-export const narrowTo = (dtype: DType, s: Scalar): Scalar => (NARROW.has(dtype) && s.kind !== "read" ? wrap<Scalar>(dtype as NarrowType, s) : s);
+export const narrowTo = (dtype: DType, s: Scalar): Scalar =>
+  NARROW.has(dtype) && s.kind !== "read" ? wrap<Scalar>(dtype as NarrowType, s) : s;
 
 /** The names of a result's coordinates: `i0`, `i1`, ... */
 export const coordinate = (axis: number): string => `i${axis}`;
@@ -127,14 +128,22 @@ export function elementOf(op: ComputeOp, types: readonly TensorType[], results: 
   };
   const read = (k: number, at: readonly Scalar[]): Scalar => {
     const t = types[k]!;
-    if (at.length !== t.shape.length) throw new TypeError(`${op.name}: operand ${k} has rank ${t.shape.length}, read at ${at.length} coordinates`);
+    if (at.length !== t.shape.length)
+      throw new TypeError(`${op.name}: operand ${k} has rank ${t.shape.length}, read at ${at.length} coordinates`);
     return { kind: "read", type: DTYPES[t.dtype].compute, operand: k, at };
   };
   const c: Compute = {
-    types, results, attrs, i, read,
+    types,
+    results,
+    attrs,
+    i,
+    read,
     operand(k) {
       const shape = types[k]!.shape;
-      return read(k, shape.map((d, axis) => (maxOf(d) === 1 && typeof d === "number" ? i32(0) : i[i.length - shape.length + axis]!)));
+      return read(
+        k,
+        shape.map((d, axis) => (maxOf(d) === 1 && typeof d === "number" ? i32(0) : i[i.length - shape.length + axis]!)),
+      );
     },
     extent: extentOf,
     reduce(reduceOp, extents, body) {

@@ -1,17 +1,22 @@
 // Reads the text form of a graph back. `parse(print(g))` prints the same text.
 
 import { errors } from "./diagnostics.ts";
-import { isDType, type DType } from "./dtype.ts";
+import { type DType, isDType } from "./dtype.ts";
 import { type Graph, GraphBuilder, type Value } from "./graph.ts";
 import type { Attr, OpSet } from "./op.ts";
 import { toF16 } from "./scalar/f16.ts";
 import { elementCount, tensorOf } from "./tensor.ts";
 import { type Dim, type TensorType, typeToString } from "./types.ts";
-import { weightStore, type WeightStore } from "./weights.ts";
+import { type WeightStore, weightStore } from "./weights.ts";
 
-const TOKEN = /\s+|\/\/[^\n]*|("(?:[^"\\]|\\.)*")|(%[\w.]+)|(@[\w.]+)|(-?(?:inf|nan)\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?n?)|([A-Za-z_][\w.-]*)|(<=|[(){}[\],:=])/gy;
+const TOKEN =
+  /\s+|\/\/[^\n]*|("(?:[^"\\]|\\.)*")|(%[\w.]+)|(@[\w.]+)|(-?(?:inf|nan)\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?n?)|([A-Za-z_][\w.-]*)|(<=|[(){}[\],:=])/gy;
 
-interface Token { readonly text: string; readonly line: number; readonly kind: "string" | "value" | "name" | "number" | "word" | "mark" | "end" }
+interface Token {
+  readonly text: string;
+  readonly line: number;
+  readonly kind: "string" | "value" | "name" | "number" | "word" | "mark" | "end";
+}
 const KINDS = ["string", "value", "name", "number", "word", "mark"] as const;
 
 function tokenize(text: string, file: string): Token[] {
@@ -151,7 +156,9 @@ class Parser {
   graph(top = true): Graph {
     this.#expect("graph");
     let name = "region";
-    if (top) name = this.#peek().kind === "name" ? this.#next().text.slice(1) : this.#peek().kind === "mark" ? "main" : this.#fail("expected '@name'");
+    if (top)
+      name =
+        this.#peek().kind === "name" ? this.#next().text.slice(1) : this.#peek().kind === "mark" ? "main" : this.#fail("expected '@name'");
     const b = new GraphBuilder(this.#ops, this.#weights);
     const scope = new Map<string, Value>();
     this.#expect("(");

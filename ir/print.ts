@@ -3,8 +3,8 @@
 import type { Graph, Value } from "./graph.ts";
 import { topological } from "./graph.ts";
 import type { Attr, Attrs } from "./op.ts";
-import { elementCount, type Tensor } from "./tensor.ts";
 import { fromF16 } from "./scalar/f16.ts";
+import { elementCount, type Tensor } from "./tensor.ts";
 import { typeToString } from "./types.ts";
 
 export interface PrintOptions {
@@ -15,16 +15,19 @@ export interface PrintOptions {
 /** Constants up to this many elements are spelled out; larger ones are a reference into the weight store. */
 const INLINE = 16;
 
-const number = (x: number): string => (Object.is(x, -0) ? "-0" : Number.isNaN(x) ? "nan" : x === Infinity ? "inf" : x === -Infinity ? "-inf" : String(x));
+const number = (x: number): string =>
+  Object.is(x, -0) ? "-0" : Number.isNaN(x) ? "nan" : x === Infinity ? "inf" : x === -Infinity ? "-inf" : String(x);
 
 function data(t: Tensor): string {
   const values = Array.from(t.data as ArrayLike<number | bigint>, (x) =>
-    typeof x === "bigint" ? String(x) : number(t.dtype === "f16" ? fromF16(x) : x));
+    typeof x === "bigint" ? String(x) : number(t.dtype === "f16" ? fromF16(x) : x),
+  );
   return `[${values.join(", ")}]`;
 }
 
 /** Only the NaN that arithmetic makes can be spelled; other NaN payloads stay references. */
-const spellable = (t: Tensor): boolean => elementCount(t.shape) <= INLINE && !(t.dtype === "f16" && Array.from(t.data as Uint16Array).some((h) => (h & 0x7fff) > 0x7c00));
+const spellable = (t: Tensor): boolean =>
+  elementCount(t.shape) <= INLINE && !(t.dtype === "f16" && Array.from(t.data as Uint16Array).some((h) => (h & 0x7fff) > 0x7c00));
 
 class Printer {
   readonly #names = new Map<Value, string>();
@@ -76,14 +79,21 @@ class Printer {
       const names = n.results.map((r) => this.#name(r)).join(", ");
       const args = n.inputs.map((v) => this.#name(v)).join(", ");
       const loc = this.#options.locs && n.locs.length > 0 ? `  // ${n.locs.map((l) => l.name).join(", ")}` : "";
-      lines.push(`${indent}  ${names} = ${n.op}(${args})${this.#attrs(n.op, n.attrs, g, `${indent}  `)} : ${n.results.map(type).join(", ")}${loc}`);
+      lines.push(
+        `${indent}  ${names} = ${n.op}(${args})${this.#attrs(n.op, n.attrs, g, `${indent}  `)} : ${n.results.map(type).join(", ")}${loc}`,
+      );
     }
     const params = g.params.map((p) => {
       const [name, label] = [this.#name(p), String(p.node.attrs.name)];
       return `${name}${name === `%${label}` ? "" : ` ${JSON.stringify(label)}`}: ${type(p)}`;
     });
     const head = top ? `graph @${g.name.replace(/[^\w.]/g, "_") || "main"}` : "graph ";
-    return [`${head}(${params.join(", ")}) {`, ...lines, `${indent}  return ${g.outputs.map((o) => this.#name(o)).join(", ")}`, `${indent}}`].join("\n");
+    return [
+      `${head}(${params.join(", ")}) {`,
+      ...lines,
+      `${indent}  return ${g.outputs.map((o) => this.#name(o)).join(", ")}`,
+      `${indent}}`,
+    ].join("\n");
   }
 }
 

@@ -15,16 +15,31 @@ export interface Pattern<C extends string = never> {
 }
 
 /** Any value, captured under a name. */
-export const any = <C extends string>(capture: C, where?: (v: Value) => boolean): Pattern<C> =>
-  ({ ops: undefined, inputs: undefined, capture, where, once: false });
+export const any = <C extends string>(capture: C, where?: (v: Value) => boolean): Pattern<C> => ({
+  ops: undefined,
+  inputs: undefined,
+  capture,
+  where,
+  once: false,
+});
 
 /** The result of an operator (or of one of several) whose operands match. Only nodes with one result match. */
-export const op = <C extends string = never>(name: string | readonly string[], ...inputs: Pattern<C>[]): Pattern<C> =>
-  ({ ops: typeof name === "string" ? [name] : name, inputs: inputs.length > 0 ? inputs : undefined, capture: undefined, where: undefined, once: false });
+export const op = <C extends string = never>(name: string | readonly string[], ...inputs: Pattern<C>[]): Pattern<C> => ({
+  ops: typeof name === "string" ? [name] : name,
+  inputs: inputs.length > 0 ? inputs : undefined,
+  capture: undefined,
+  where: undefined,
+  once: false,
+});
 
 /** A constant, captured under a name. */
-export const constant = <C extends string>(capture: C, where?: (v: Value) => boolean): Pattern<C> =>
-  ({ ops: ["const"], inputs: undefined, capture, where, once: false });
+export const constant = <C extends string>(capture: C, where?: (v: Value) => boolean): Pattern<C> => ({
+  ops: ["const"],
+  inputs: undefined,
+  capture,
+  where,
+  once: false,
+});
 
 /** Only a value that is used once, which the rule may therefore swallow. */
 export const once = <C extends string>(p: Pattern<C>): Pattern<C> => ({ ...p, once: true });
@@ -69,7 +84,11 @@ function matches(p: Pattern<string>, v: Value, single: (v: Value) => boolean, ca
 }
 
 /** Rebuilds a graph node by node: `f` gets each node with its new operands and gives the values that stand for its results. */
-export function rebuild(g: Graph, b: GraphBuilder, f: (n: Node, inputs: readonly Value[], b: GraphBuilder) => readonly Value[] | undefined): Graph {
+export function rebuild(
+  g: Graph,
+  b: GraphBuilder,
+  f: (n: Node, inputs: readonly Value[], b: GraphBuilder) => readonly Value[] | undefined,
+): Graph {
   const map = new Map<Value, Value>();
   const put = (n: Node, to: readonly Value[]) => n.results.forEach((r, i) => map.set(r, to[i]!));
   const params = g.params.map((p) => {

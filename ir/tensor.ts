@@ -1,7 +1,7 @@
 // A tensor value: element type, shape and row-major data.
 
-import { arrayOf, type DType, type TypedArray, viewAs } from "./dtype.ts";
 import { errors, type Loc } from "./diagnostics.ts";
+import { arrayOf, type DType, type TypedArray, viewAs } from "./dtype.ts";
 
 export interface Tensor {
   readonly dtype: DType;
@@ -34,7 +34,11 @@ export function stridesOf(shape: readonly number[]): number[] {
 }
 
 export const zeros = (dtype: DType, shape: readonly number[]): Tensor => ({ dtype, shape, data: arrayOf(dtype, elementCount(shape)) });
-export const tensorFromBytes = (dtype: DType, shape: readonly number[], bytes: Uint8Array): Tensor => ({ dtype, shape, data: viewAs(dtype, bytes) });
+export const tensorFromBytes = (dtype: DType, shape: readonly number[], bytes: Uint8Array): Tensor => ({
+  dtype,
+  shape,
+  data: viewAs(dtype, bytes),
+});
 
 /** A tensor from plain numbers (f16 from bits). */
 export function tensorOf(dtype: DType, shape: readonly number[], values: ArrayLike<number | bigint>): Tensor {

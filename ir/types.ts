@@ -1,8 +1,8 @@
 // Types of values in the tensor IR: element type, shape, and, for constants, layout and quantization.
 
 import type { DType } from "./dtype.ts";
-import { elementCount } from "./tensor.ts";
 import type { Value } from "./graph.ts";
+import { elementCount } from "./tensor.ts";
 
 /** An extent that hangs on data: at most `max`, truly what the scalar i64 `value` says when the graph runs. */
 export interface BoundedDim {

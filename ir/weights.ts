@@ -32,8 +32,13 @@ function hash(bytes: Uint8Array, seed: number): number {
 function equal(a: Tensor, b: Tensor): boolean {
   const x = bytesOf(a.data);
   const y = bytesOf(b.data);
-  return a.dtype === b.dtype && a.shape.length === b.shape.length && a.shape.every((d, i) => d === b.shape[i]) &&
-    x.length === y.length && x.every((v, i) => v === y[i]);
+  return (
+    a.dtype === b.dtype &&
+    a.shape.length === b.shape.length &&
+    a.shape.every((d, i) => d === b.shape[i]) &&
+    x.length === y.length &&
+    x.every((v, i) => v === y[i])
+  );
 }
 
 /** A store of its own. References depend on content alone; a collision of hashes is resolved by comparing. */

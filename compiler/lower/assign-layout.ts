@@ -22,7 +22,10 @@ export interface Assignment {
   slicesFor(node: Node): readonly (readonly [Value, Storage])[];
 }
 
-const widest = (a: Margin | undefined, b: Margin): Margin => ({ rows: Math.max(a?.rows ?? 0, b.rows), columns: Math.max(a?.columns ?? 0, b.columns) });
+const widest = (a: Margin | undefined, b: Margin): Margin => ({
+  rows: Math.max(a?.rows ?? 0, b.rows),
+  columns: Math.max(a?.columns ?? 0, b.columns),
+});
 
 /** The part of a storage from element `start` along `axis` on, for a value of the given shape. */
 function slice(whole: Storage, axis: number, start: number, shape: readonly number[]): Storage {
@@ -57,13 +60,17 @@ export function assignStorage(graph: Graph, can: Capabilities): Assignment {
     // A concatenation that is itself a slice hands its slice down.
     const storage = slices.get(whole)?.storage ?? storageOf(whole);
     let start = 0;
-    parts.set(n, n.inputs.map((v) => {
-      const s = slice(storage, axis, start, v.type.shape as readonly number[]);
-      start += v.type.shape[axis] as number;
-      const free = !FLAT.has(v.node.op) && !isKernel(graph.ops.get(v.node.op)!);
-      if (free && !slices.has(v) && canLieIn(v, storage, margins)) slices.set(v, { whole: slices.get(whole)?.whole ?? whole, storage: s });
-      return [v, s] as const;
-    }));
+    parts.set(
+      n,
+      n.inputs.map((v) => {
+        const s = slice(storage, axis, start, v.type.shape as readonly number[]);
+        start += v.type.shape[axis] as number;
+        const free = !FLAT.has(v.node.op) && !isKernel(graph.ops.get(v.node.op)!);
+        if (free && !slices.has(v) && canLieIn(v, storage, margins))
+          slices.set(v, { whole: slices.get(whole)?.whole ?? whole, storage: s });
+        return [v, s] as const;
+      }),
+    );
   }
   return {
     storageOf,

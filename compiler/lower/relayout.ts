@@ -34,11 +34,26 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
     em.loop("v", i32(0), i32(whole), 4, (i) => move(at(i), "i32x4"));
     em.loop("i", i32(whole), i32(n), 1, (i) => nest(depth + 1, at(i)));
   };
-  nest(0, order.map(() => i32(0)));
+  nest(
+    0,
+    order.map(() => i32(0)),
+  );
   const kernel = `relayout_${to.dtype}`;
-  const func: Func = { name: kernel, doc: `${from.name} to ${to.name}`, params: [pointer("x", "read", from.bytes), pointer("y", "write", to.bytes)], body: em.body };
+  const func: Func = {
+    name: kernel,
+    doc: `${from.name} to ${to.name}`,
+    params: [pointer("x", "read", from.bytes), pointer("y", "write", to.bytes)],
+    body: em.body,
+  };
   return {
-    kernel, functions: [func], entry: kernel, bindings: [{ kind: "operand", operand: 0 }, { kind: "result", result: 0 }], faults: [],
+    kernel,
+    functions: [func],
+    entry: kernel,
+    bindings: [
+      { kind: "operand", operand: 0 },
+      { kind: "result", result: 0 },
+    ],
+    faults: [],
     why: `moves ${from.name} to ${to.name}`,
   };
 }

@@ -1,7 +1,7 @@
 // A lowered graph: steps in order over buffers that the memory plan will place.
 
-import type { Tensor } from "../../ir/tensor.ts";
 import type { Node, Value } from "../../ir/graph.ts";
+import type { Tensor } from "../../ir/tensor.ts";
 import type { Storage } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 
@@ -23,7 +23,13 @@ export interface Place {
 
 export type Step =
   /** Calls a kernel; `places` holds what `operand` and `result` bindings name. */
-  | { readonly kind: "kernel"; readonly node: Node; readonly lowered: Lowered; readonly operands: readonly Place[]; readonly results: readonly Place[] }
+  | {
+      readonly kind: "kernel";
+      readonly node: Node;
+      readonly lowered: Lowered;
+      readonly operands: readonly Place[];
+      readonly results: readonly Place[];
+    }
   /** Copies a flat value; `at` counts iterations of a loop (i64) and moves the target by as many times `bytes`. */
   | { readonly kind: "copy"; readonly from: Place; readonly to: Place; readonly bytes: number; readonly at?: Place }
   /** Clears the bytes of a padded buffer that hold no element. */
@@ -31,7 +37,12 @@ export type Step =
   | { readonly kind: "if"; readonly node: Node; readonly cond: Place; readonly then: readonly Step[]; readonly else: readonly Step[] }
   /** Runs `body` while `cond` (bool) holds and `count` (i64, from 0) is less than `trips` (i64). */
   | {
-      readonly kind: "loop"; readonly node: Node; readonly trips: Place; readonly cond: Place; readonly count: Place; readonly body: readonly Step[];
+      readonly kind: "loop";
+      readonly node: Node;
+      readonly trips: Place;
+      readonly cond: Place;
+      readonly count: Place;
+      readonly body: readonly Step[];
     };
 
 export interface LoweredGraph {
@@ -45,10 +56,15 @@ export interface LoweredGraph {
 /** The buffers that a step touches, its own only. */
 export function touched(s: Step): readonly Buffer[] {
   switch (s.kind) {
-    case "kernel": return [...s.operands, ...s.results].map((p) => p.buffer);
-    case "copy": return [s.from.buffer, s.to.buffer, ...(s.at ? [s.at.buffer] : [])];
-    case "margins": return [s.place.buffer];
-    case "if": return [s.cond.buffer];
-    case "loop": return [s.trips.buffer, s.cond.buffer, s.count.buffer];
+    case "kernel":
+      return [...s.operands, ...s.results].map((p) => p.buffer);
+    case "copy":
+      return [s.from.buffer, s.to.buffer, ...(s.at ? [s.at.buffer] : [])];
+    case "margins":
+      return [s.place.buffer];
+    case "if":
+      return [s.cond.buffer];
+    case "loop":
+      return [s.trips.buffer, s.cond.buffer, s.count.buffer];
   }
 }

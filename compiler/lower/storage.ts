@@ -20,8 +20,20 @@ export interface Storage {
 }
 
 const MEMORY: Readonly<Record<DType, MemoryType>> = {
-  f32: "f32", f16: "f16", f64: "f64", i8: "i8", u8: "u8", i16: "i16", u16: "u16", i32: "i32", u32: "u32", i64: "i64", u64: "u64",
-  bool: "bool", i4: "i8", u4: "u8",
+  f32: "f32",
+  f16: "f16",
+  f64: "f64",
+  i8: "i8",
+  u8: "u8",
+  i16: "i16",
+  u16: "u16",
+  i32: "i32",
+  u32: "u32",
+  i64: "i64",
+  u64: "u64",
+  bool: "bool",
+  i4: "i8",
+  u4: "u8",
 };
 /** How one element of a storage lies in memory. */
 export const memoryOf = (dtype: DType): MemoryType => MEMORY[dtype];
@@ -58,8 +70,13 @@ export function rows(type: TensorType, margin: Margin): Storage {
   const front = roundUp(margin.columns * size, 16) + 16;
   const behind = 256;
   return {
-    name: `rows+${margin.rows}+${margin.columns}`, dtype: type.dtype, shape: [n, c, h, w], strides: [image, pitch, row, size],
-    offset: front + margin.rows * row, bytes: front + n * image + behind, zeroed: true,
+    name: `rows+${margin.rows}+${margin.columns}`,
+    dtype: type.dtype,
+    shape: [n, c, h, w],
+    strides: [image, pitch, row, size],
+    offset: front + margin.rows * row,
+    bytes: front + n * image + behind,
+    zeroed: true,
   };
 }
 

@@ -7,7 +7,10 @@ export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   /** Column numbers below `bound`; the loader writes sum of digit x stride over their mixed-radix digits (outermost first). */
   | {
-      readonly kind: "indices"; readonly columns: Uint16Array | Uint32Array; readonly expanded: "u16" | "u32"; readonly bound: number;
+      readonly kind: "indices";
+      readonly columns: Uint16Array | Uint32Array;
+      readonly expanded: "u16" | "u32";
+      readonly bound: number;
       readonly radix: readonly (readonly [extent: number, stride: number])[];
     }
   /** Row lengths whose sum is `total`. */

@@ -27,7 +27,8 @@ export const constant = defineOp({
 function checkParams(c: InferContext, body: Graph, types: readonly TensorType[], what: string): void {
   if (body.params.length !== types.length) c.fail(`${what} has ${body.params.length} parameters for ${types.length} operands`);
   body.params.forEach((p, i) => {
-    if (!sameType(p.type, types[i]!)) c.fail(`parameter ${i} of ${what} is ${typeToString(p.type)}, its operand ${typeToString(types[i]!)}`);
+    if (!sameType(p.type, types[i]!))
+      c.fail(`parameter ${i} of ${what} is ${typeToString(p.type)}, its operand ${typeToString(types[i]!)}`);
   });
 }
 
@@ -36,7 +37,12 @@ export function inlineGraph(b: GraphBuilder, body: Graph, inputs: readonly Value
   const map = new Map<Value, Value>(body.params.map((p, i) => [p, inputs[i]!]));
   for (const n of topological(body.outputs)) {
     if (n.results.every((r) => map.has(r))) continue;
-    const copy = b.add(n.op, n.inputs.map((v) => map.get(v)!), n.attrs, n.locs);
+    const copy = b.add(
+      n.op,
+      n.inputs.map((v) => map.get(v)!),
+      n.attrs,
+      n.locs,
+    );
     n.results.forEach((r, i) => map.set(r, copy.results[i]!));
   }
   return body.outputs.map((o) => map.get(o)!);
@@ -67,7 +73,8 @@ export const if_ = defineOp({
     checkParams(c, no, xs, "`else`");
     if (yes.outputs.length !== no.outputs.length) c.fail(`the branches have ${yes.outputs.length} and ${no.outputs.length} results`);
     yes.outputs.forEach((o, i) => {
-      if (!sameType(o.type, no.outputs[i]!.type)) c.fail(`result ${i} is ${typeToString(o.type)} in \`then\`, ${typeToString(no.outputs[i]!.type)} in \`else\``);
+      if (!sameType(o.type, no.outputs[i]!.type))
+        c.fail(`result ${i} is ${typeToString(o.type)} in \`then\`, ${typeToString(no.outputs[i]!.type)} in \`else\``);
     });
     return yes.outputs.map((o) => o.type);
   },

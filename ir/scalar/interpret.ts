@@ -91,7 +91,12 @@ function compileReduce(s: Scalar & { kind: "reduce" }, scope: Scope): Thunk {
   };
 }
 
-function argReduce(op: ReduceOp, over: readonly { readonly at: number; readonly extent: () => number }[], env: number[], body: Thunk): Thunk {
+function argReduce(
+  op: ReduceOp,
+  over: readonly { readonly at: number; readonly extent: () => number }[],
+  env: number[],
+  body: Thunk,
+): Thunk {
   const least = op.startsWith("argmin");
   const last = op.endsWith("_last");
   return () => {
@@ -125,8 +130,10 @@ function compile(s: Scalar, scope: Scope): Thunk {
       const n = scope.operands[s.operand]!.shape[s.axis]!;
       return () => n;
     }
-    case "read": return compileRead(s.operand, s.at, scope);
-    case "reduce": return compileReduce(s, scope);
+    case "read":
+      return compileRead(s.operand, s.at, scope);
+    case "reduce":
+      return compileReduce(s, scope);
     case "unary": {
       const a = compile(s.a, scope);
       return () => unary(s.op, s.type, a());

@@ -30,29 +30,59 @@ export type Scalar =
   | { readonly kind: "read"; readonly type: ScalarType; readonly operand: number; readonly at: readonly Scalar[] }
   /** The true extent, i32, of a bounded axis. */
   | { readonly kind: "extent"; readonly type: "i32"; readonly operand: number; readonly axis: number }
-  | { readonly kind: "reduce"; readonly type: ScalarType; readonly op: ReduceOp; readonly over: readonly ReduceAxis[]; readonly body: Scalar };
+  | {
+      readonly kind: "reduce";
+      readonly type: ScalarType;
+      readonly op: ReduceOp;
+      readonly over: readonly ReduceAxis[];
+      readonly body: Scalar;
+    };
 
 /** The direct sub-expressions. */
 export function children(s: Scalar): readonly Scalar[] {
   switch (s.kind) {
-    case "const": case "index": case "extent": return [];
-    case "unary": case "cast": case "bitcast": case "wrap": return [s.a];
-    case "binary": case "compare": return [s.a, s.b];
-    case "select": return [s.cond, s.a, s.b];
-    case "read": return s.at;
-    case "reduce": return [...s.over.map((axis) => axis.extent), s.body];
+    case "const":
+    case "index":
+    case "extent":
+      return [];
+    case "unary":
+    case "cast":
+    case "bitcast":
+    case "wrap":
+      return [s.a];
+    case "binary":
+    case "compare":
+      return [s.a, s.b];
+    case "select":
+      return [s.cond, s.a, s.b];
+    case "read":
+      return s.at;
+    case "reduce":
+      return [...s.over.map((axis) => axis.extent), s.body];
   }
 }
 
 /** Rebuilds with `f` applied to the direct sub-expressions. */
 export function mapChildren(s: Scalar, f: (child: Scalar) => Scalar): Scalar {
   switch (s.kind) {
-    case "const": case "index": case "extent": return s;
-    case "unary": case "cast": case "bitcast": case "wrap": return { ...s, a: f(s.a) };
-    case "binary": case "compare": return { ...s, a: f(s.a), b: f(s.b) };
-    case "select": return { ...s, cond: f(s.cond), a: f(s.a), b: f(s.b) };
-    case "read": return { ...s, at: s.at.map(f) };
-    case "reduce": return { ...s, over: s.over.map((axis) => ({ ...axis, extent: f(axis.extent) })), body: f(s.body) };
+    case "const":
+    case "index":
+    case "extent":
+      return s;
+    case "unary":
+    case "cast":
+    case "bitcast":
+    case "wrap":
+      return { ...s, a: f(s.a) };
+    case "binary":
+    case "compare":
+      return { ...s, a: f(s.a), b: f(s.b) };
+    case "select":
+      return { ...s, cond: f(s.cond), a: f(s.a), b: f(s.b) };
+    case "read":
+      return { ...s, at: s.at.map(f) };
+    case "reduce":
+      return { ...s, over: s.over.map((axis) => ({ ...axis, extent: f(axis.extent) })), body: f(s.body) };
   }
 }
 

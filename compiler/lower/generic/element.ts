@@ -287,14 +287,14 @@ export class ElementLowering {
     if (!guarded && !wide) return select(cond, go(s.a), go(s.b));
     const type = wide ? VECTOR[s.type] : s.type;
     if (!type) throw new NotVectorizable();
-    const fit = (e: Expr): Expr => (wide ? this.#wide(e) : e);
-    const zero: Expr = s.type === "bool" && wide ? splat("i32x4", i32(0)) : fit(constant(s.type, 0));
-    const chosen = this.#em.mutable("s", s.b.kind === "const" ? fit(go(s.b)) : zero);
+    const shaped = (e: Expr): Expr => (wide ? this.#wide(e) : e);
+    const zero: Expr = s.type === "bool" && wide ? splat("i32x4", i32(0)) : shaped(constant(s.type, 0));
+    const chosen = this.#em.mutable("s", s.b.kind === "const" ? shaped(go(s.b)) : zero);
     this.#em.branch(
       cond,
-      () => chosen.assign(fit(go(s.a))),
+      () => chosen.assign(shaped(go(s.a))),
       () => {
-        if (s.b.kind !== "const") chosen.assign(fit(go(s.b)));
+        if (s.b.kind !== "const") chosen.assign(shaped(go(s.b)));
       },
     );
     return this.#em.freeze(chosen.read);

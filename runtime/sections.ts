@@ -40,6 +40,19 @@ const offsetOf = (index: number, radix: Indices["radix"]): number => {
   return offset;
 };
 
+/** The offsets of all numbers below the bound, by sums alone: each digit multiplies the table. */
+const offsetTable = (bound: number, radix: Indices["radix"]): Uint32Array => {
+  let table = new Uint32Array(1);
+  for (const [extent, stride] of radix) {
+    const next = new Uint32Array(Math.min(bound, table.length * extent));
+    let at = 0;
+    for (let i = 0; at < next.length; i++)
+      for (let digit = 0; digit < extent && at < next.length; digit++) next[at++] = table[i]! + digit * stride;
+    table = next;
+  }
+  return table;
+};
+
 const expandIndices = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Indices): void => {
   const { bound, radix } = section;
   for (let i = 0; i < from.length; i++) {
@@ -54,7 +67,7 @@ const expandIndices = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32
     for (let i = 0; i < from.length; i++) to[i] = offsetOf(from[i]!, radix);
     return;
   }
-  const offsets = Uint32Array.from({ length: bound }, (_, index) => offsetOf(index, radix));
+  const offsets = offsetTable(bound, radix);
   for (let i = 0; i < from.length; i++) to[i] = offsets[from[i]!]!;
 };
 

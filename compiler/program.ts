@@ -77,7 +77,9 @@ export function buildProgram(
     p.buffer.constant
       ? { ptr: weights, offset: image.constant(p.buffer.constant.data) }
       : { ptr: arena, offset: plan.offsets.get(p.buffer)! };
-  const read = (memory: "bool" | "i64", p: Place): Expr => load(memory, base(p).ptr, base(p).offset);
+  // A constant is a number in the code: a trip count among the weights could be tampered with.
+  const read = (memory: "bool" | "i64", p: Place): Expr =>
+    p.buffer.constant ? constant(memory, p.buffer.constant.data[0]!) : load(memory, base(p).ptr, base(p).offset);
 
   const call = (s: Step & { kind: "kernel" }): Stmt => {
     const { lowered } = s;

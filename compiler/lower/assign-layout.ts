@@ -4,18 +4,14 @@ import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
-import type { Capabilities } from "../backend.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
 import { wantsRows } from "./templates.ts";
-import { unitOf } from "./unit.ts";
 
 export interface Assignment {
   /** Where a node's result is written. */
   storageOf(v: Value): Storage;
   /** For a value that is produced inside another one: that value, and the slice's storage in its buffer. */
   sliceOf(v: Value): { readonly whole: Value; readonly storage: Storage } | undefined;
-  /** Storages that a node's kernel insists on, for some operands. */
-  operandStorage(node: Node): ReadonlyMap<Value, Storage>;
   /** Whether the node only brings slices together. */
   inPlace(node: Node): boolean;
   /** For such a node: each operand's slice of the result. */
@@ -32,13 +28,13 @@ function slice(whole: Storage, axis: number, start: number, shape: readonly numb
   return { ...whole, name: `${whole.name}[${start}..]`, shape, offset: whole.offset + start * whole.strides[axis]!, zeroed: false };
 }
 
-export function assignStorage(graph: Graph, can: Capabilities): Assignment {
+export function assignStorage(graph: Graph): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
   for (const node of order) {
-    const want = wantsRows(node, graph, can);
+    const want = wantsRows(node, graph.ops);
     if (!want) continue;
-    margins.set(want.input, widest(margins.get(want.input), want.margin));
+    if (want.input) margins.set(want.input, widest(margins.get(want.input), want.margin));
     for (const r of node.results) margins.set(r, widest(margins.get(r), { rows: 0, columns: 0 }));
   }
   // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
@@ -75,15 +71,6 @@ export function assignStorage(graph: Graph, can: Capabilities): Assignment {
   return {
     storageOf,
     sliceOf: (v) => slices.get(v),
-    operandStorage(node) {
-      const want = wantsRows(node, graph, can);
-      if (!want) return new Map();
-      const laid = slices.get(want.input)?.storage ?? storageOf(want.input);
-      const inner = unitOf(node);
-      const outer = inner.outside.get(want.input) ?? want.input;
-      if (laid.name.startsWith("rows")) return new Map();
-      return new Map([[outer, rows(want.input.type, margins.get(want.input)!)]]);
-    },
     inPlace: (node) => parts.has(node),
     slicesFor: (node) => parts.get(node) ?? [],
   };

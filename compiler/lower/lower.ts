@@ -8,7 +8,7 @@ import { elementCount } from "../../ir/tensor.ts";
 import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
-import { isImmediate, lowerGeneric } from "./generic/kernel.ts";
+import { lowerGeneric } from "./generic/kernel.ts";
 import { lowerRelayout } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
 import { flat, type Storage, sameStorage } from "./storage.ts";
@@ -53,7 +53,7 @@ class GraphLowering {
     this.#graph = graph;
     this.#can = can;
     this.#env = new Map(params);
-    this.#layout = assignStorage(graph, can);
+    this.#layout = assignStorage(graph);
   }
 
   #tensorOf = (v: Value) => (v.node.op === "const" ? this.#graph.weights.get(v.node.attrs.ref as string) : undefined);
@@ -128,19 +128,12 @@ class GraphLowering {
     if (!isGeneric(unit, this.#graph.ops)) {
       throw new SparsecError("unsupported", `${node.op} has no kernel: ${unit.nodes.map((n) => n.op).join(", ")}`, node.locs[0]);
     }
-    const wanted = this.#layout.operandStorage(node);
-    const own = new Map<Value, Place>();
-    for (const v of unit.operands) {
-      if (isImmediate(this.#tensorOf(v))) continue;
-      const storage = wanted.get(v);
-      own.set(v, storage ? this.#in(v, storage, node) : this.place(v));
-    }
     node.results.forEach((r) => this.#env.get(r) ?? this.#result(r));
     if (this.#layout.inPlace(node)) return this.#concat(node);
-    const storageOf = (v: Value): Storage => own.get(v)?.storage ?? this.place(v).storage;
+    const storageOf = (v: Value): Storage => this.place(v).storage;
     const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
     const fast = templateFor(unit, context, this.#can);
-    for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
+    for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands);
   }
 
   /** Operands that were not produced in their slice of the result are copied there. */

@@ -1,0 +1,72 @@
+// The elementwise operators after a template's anchor, as code at its store.
+
+import type { Value } from "../../ir/graph.ts";
+import { add, pointer, variable } from "../../ir/kernel/build.ts";
+import type { Expr } from "../../ir/kernel/types.ts";
+import { rewriter } from "../../ir/kernel/walk.ts";
+import { ElementLowering, NotVectorizable, type Source } from "./generic/element.ts";
+import { Emitter, keyOf } from "./generic/emitter.ts";
+import { type GenericContext, isImmediate } from "./generic/kernel.ts";
+import { sameStorage } from "./storage.ts";
+import type { Epilogue, Site } from "./template.ts";
+import type { Unit } from "./unit.ts";
+
+const LANE = "lane";
+
+/** Everything in the unit that follows `anchor`, or undefined where it cannot be done lane by lane. */
+export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue | undefined {
+  const inside = new Set(u.nodes);
+  const root = u.roots[0]!;
+  const out = c.storageOf(u.node.results[0]!);
+  const outer = (v: Value): Value => u.outside.get(v) ?? v;
+  const used = new Set(u.nodes.filter((n) => n !== anchor.node).flatMap((n) => n.inputs.filter((v) => !inside.has(v.node)).map(outer)));
+  const operands = [...used].filter((v) => !isImmediate(c.constantOf(v)));
+  const names = new Map(operands.map((v, k) => [v, `e${k}`]));
+
+  const apply = (acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr => {
+    const em = new Emitter();
+    const last = site.coords.length - 1;
+    const coords = site.lanes === 4 ? site.coords.map((x, axis) => (axis === last ? add(x, variable(LANE)) : x)) : [...site.coords];
+    const here = coords.map(keyOf).join();
+    const source = (v: Value): Source => {
+      if (v === anchor) return { kind: "given", value: acc };
+      if (inside.has(v.node)) return { kind: "node", node: v.node };
+      const o = outer(v);
+      const t = c.constantOf(o);
+      return isImmediate(t)
+        ? { kind: "number", tensor: t }
+        : { kind: "memory", ptr: variable(names.get(o)!, "ptr"), storage: c.storageOf(o) };
+    };
+    const lowering = new ElementLowering(em, {
+      ops: c.ops,
+      source,
+      ...(site.lanes === 4 ? { lane: LANE } : {}),
+      fault: () => {
+        throw new NotVectorizable();
+      },
+      // What lies as the result does is found where the result goes.
+      sameAddress: (storage, at) =>
+        sameStorage(storage, out) && at.map(keyOf).join() === here
+          ? { ptr: (base) => ({ kind: "advance", type: "ptr", ptr: base, bytes: site.offset }), offset: site.displacement }
+          : undefined,
+    });
+    const value = lowering.value(root, coords);
+    return replay(em, value, keep);
+  };
+  return {
+    params: operands.map((v) => pointer(names.get(v)!, "read", c.storageOf(v).bytes) as Epilogue["params"][number]),
+    bindings: operands.map((v) => ({ kind: "operand", operand: u.operands.indexOf(v) })),
+    apply,
+  };
+}
+
+/** Hands the emitter's variables to `keep`, which names them anew; the lane counter is 0 by now. */
+function replay(em: Emitter, value: Expr, keep: (value: Expr) => Expr): Expr {
+  const names = new Map<string, Expr>([[LANE, { kind: "const", type: "i32", value: 0 }]]);
+  const renamed = (e: Expr): Expr => rewriter((x) => (x.kind === "var" ? (names.get(x.name) ?? x) : x))(e);
+  for (const s of em.body) {
+    if (s.kind !== "let") throw new NotVectorizable();
+    names.set(s.name, keep(renamed(s.value)));
+  }
+  return renamed(value);
+}

@@ -1,0 +1,134 @@
+// Gathers operators into `fused` regions, each computed by one kernel: values inside a region never reach memory.
+
+import { type Graph, GraphBuilder, type Node, topological, useCounts, type Value } from "../../ir/graph.ts";
+import { isCompute, type OpSet } from "../../ir/op.ts";
+import { rebuild } from "../../ir/rewrite.ts";
+import { type Dim, isStatic, sameShape, sizeOf } from "../../ir/types.ts";
+import { definePass } from "../pass.ts";
+
+/** A kernel with more operands runs out of registers for its pointers. */
+const MOST_OPERANDS = 12;
+const MOST_NODES = 32;
+
+/** These only relabel bytes, or let their operands be produced in place: as nodes of their own they cost nothing. */
+const VIEWS: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
+
+/** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
+const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);
+
+type Role = "elementwise" | "anchor" | "outside";
+
+/** An anchor reduces or moves data; its loops are the kernel's loops, so a region has one at most. */
+function roleOf(ops: OpSet, n: Node): Role {
+  const op = ops.get(n.op)!;
+  if (!isCompute(op) || op.effect || n.results.length !== 1 || n.inputs.length === 0 || VIEWS.has(n.op)) return "outside";
+  if (!isStatic(n.results[0]!.type) || !n.inputs.every((v) => isStatic(v.type))) return "outside";
+  return op.elementwise ? "elementwise" : "anchor";
+}
+
+const shapeOf = (n: Node): readonly Dim[] => n.results[0]!.type.shape;
+
+/** A region in the making. Everything but the anchor and its prologue has the shape of the root. */
+interface Cluster {
+  readonly members: Set<Node>;
+  anchor: Node | undefined;
+  /** Elementwise producers of a reduction's operand. */
+  readonly prologue: Set<Node>;
+}
+
+const isScalarConstant = (v: Value): boolean => v.node.op === "const" && sizeOf(v.type) === 1;
+
+/** What a region takes from outside, in order of first use. One-element constants are part of it. */
+function operandsOf(members: Iterable<Node>, inside: ReadonlySet<Node>): Value[] {
+  const operands = new Set<Value>();
+  for (const n of members) for (const v of n.inputs) if (!inside.has(v.node) && !isScalarConstant(v)) operands.add(v);
+  return [...operands];
+}
+
+/** The clusters of two nodes or more, members in topological order, by the node that gives the result. */
+function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
+  const order = topological(g.outputs);
+  const position = new Map(order.map((n, i) => [n, i]));
+  const uses = useCounts(g.outputs);
+  const users = new Map<Node, Node[]>();
+  for (const n of order) for (const v of n.inputs) users.set(v.node, [...(users.get(v.node) ?? []), n]);
+  const claimed = new Set<Node>();
+
+  const part = (n: Node, c: Cluster): "epilogue" | "prologue" | "anchor" | undefined => {
+    const role = roleOf(g.ops, n);
+    if (role === "outside" || claimed.has(n)) return undefined;
+    const by = users.get(n) ?? [];
+    // Used elsewhere, or as an output: swallowing it would compute it twice. Swallowing none such, no cycle can arise.
+    if (by.length !== uses.get(n.results[0]!) || !by.every((u) => c.members.has(u))) return undefined;
+    const before = (u: Node) => c.prologue.has(u) || (u === c.anchor && READS_ONCE.has(u.op));
+    if (by.every(before)) return role === "elementwise" && sameShape(shapeOf(n), c.anchor!.inputs[0]!.type.shape) ? "prologue" : undefined;
+    if (by.some((u) => u === c.anchor || c.prologue.has(u)) || !sameShape(shapeOf(n), shapeOf(by[0]!))) return undefined;
+    if (role === "elementwise") return "epilogue";
+    return c.anchor ? undefined : "anchor";
+  };
+
+  const grow = (root: Node): Cluster => {
+    const c: Cluster = { members: new Set([root]), anchor: roleOf(g.ops, root) === "anchor" ? root : undefined, prologue: new Set() };
+    for (let changed = true; changed; ) {
+      changed = false;
+      const producers = new Set([...c.members].flatMap((m) => m.inputs.map((v) => v.node)).filter((n) => !c.members.has(n)));
+      // Latest first: of two convolutions that are added, the later one has the other's result at hand.
+      for (const n of [...producers].sort((a, b) => position.get(b)! - position.get(a)!)) {
+        const as = c.members.size < MOST_NODES ? part(n, c) : undefined;
+        if (!as) continue;
+        const grown = new Set([...c.members, n]);
+        if (operandsOf(grown, grown).length > MOST_OPERANDS) continue;
+        c.members.add(n);
+        if (as === "prologue") c.prologue.add(n);
+        if (as === "anchor") c.anchor = n;
+        changed = true;
+      }
+    }
+    return c;
+  };
+
+  const clusters = new Map<Node, readonly Node[]>();
+  for (const root of order.toReversed()) {
+    if (claimed.has(root) || roleOf(g.ops, root) === "outside") continue;
+    const { members } = grow(root);
+    for (const m of members) claimed.add(m);
+    if (members.size > 1) clusters.set(root, [...members].sort((a, b) => position.get(a)! - position.get(b)!));
+  }
+  return clusters;
+}
+
+/** The members as a graph of their own, over `operands`. */
+function bodyOf(g: Graph, members: readonly Node[], operands: readonly Value[]): Graph {
+  const b = new GraphBuilder(g.ops, g.weights);
+  const params = operands.map((v, i) => b.param(`x${i}`, v.type.dtype, v.type.shape as readonly number[]));
+  const map = new Map<Value, Value>(operands.map((v, i) => [v, params[i]!]));
+  const inside = (v: Value): Value => map.get(v) ?? b.value("const", [], v.node.attrs, v.node.locs);
+  for (const n of members) map.set(n.results[0]!, b.value(n.op, n.inputs.map(inside), n.attrs, n.locs));
+  return { ops: g.ops, name: "body", params, outputs: [map.get(members.at(-1)!.results[0]!)!], weights: g.weights };
+}
+
+export const fuse = definePass({
+  name: "fuse",
+  doc: "Puts a reduction or a movement of data together with the elementwise operators after it, and elementwise operators with each other, into `fused` regions.",
+  exactness: "exact",
+  invariant: "an elementwise operator and a value used by it alone, of its own shape, are computed by one kernel (up to 32 operators and 12 operands)",
+  run(g, ctx) {
+    const clusters = clustersOf(g);
+    if (clusters.size === 0) return g;
+    const swallowed = new Set([...clusters.values()].flatMap((members) => members.slice(0, -1)));
+    const copies = new Map<Value, Value>();
+    return rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) => {
+      n.inputs.forEach((v, i) => {
+        copies.set(v, inputs[i]!);
+      });
+      // Used by its region alone, which computes it: nothing will ask for its copy.
+      if (swallowed.has(n)) return n.results;
+      const members = clusters.get(n);
+      if (!members) return undefined;
+      ctx.trace?.(`fuse ${members.map((m) => m.op).join(" + ")}`, n.results[0]!);
+      const operands = operandsOf(members, new Set(members));
+      const locs = members.toReversed().flatMap((m) => m.locs);
+      return b.add("fused", operands.map((v) => copies.get(v)!), { body: bodyOf(g, members, operands) }, locs).results;
+    });
+  },
+});

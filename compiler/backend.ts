@@ -1,7 +1,7 @@
 // What a backend is to the compiler: a printer of kernel programs, with what its targets can do.
 
-import type { UnaryOp } from "../ir/scalar/types.ts";
 import type { Program, VectorType } from "../ir/kernel/types.ts";
+import type { UnaryOp } from "../ir/scalar/types.ts";
 
 /** What a target does natively. Whatever is missing is rewritten by kernel passes before `emit`. */
 export interface Capabilities {
@@ -10,8 +10,11 @@ export interface Capabilities {
   readonly f16: boolean;
   /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
   readonly fma: boolean;
-  /** Unary functions that the target computes itself; others call functions of ours, in kernel IR. */
-  readonly maths: readonly UnaryOp[];
+  /**
+   * Functions that the target computes itself, out of `round_even` to `erf` and the float `rem`, `pow` and `atan2`; others call functions of
+   * ours, in kernel IR. Every target has `neg`, `abs`, `not`, `sqrt`, `floor`, `ceil` and `trunc`, and no target integer powers.
+   */
+  readonly maths: readonly (UnaryOp | "rem" | "pow" | "atan2")[];
   /** Float accumulators that a kernel may keep in registers without spilling. */
   readonly accumulators: number;
 }

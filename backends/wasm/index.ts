@@ -7,7 +7,7 @@ import { printModule } from "./print.ts";
 const shared = {
   vectors: ["f32x4", "i32x4", "i16x8", "i8x16", "f64x2", "i64x2"],
   f16: false,
-  maths: ["sqrt", "floor", "ceil", "trunc", "round_even"],
+  maths: ["round_even"],
 } satisfies Partial<Capabilities>;
 
 export const wasm = defineBackend({

@@ -3,7 +3,11 @@
 import type { Program } from "../../ir/kernel/types.ts";
 import { verify } from "../../ir/kernel/verify.ts";
 import type { Capabilities } from "../backend.ts";
+import { expandF16 } from "./expand-f16.ts";
 import { expandFma } from "./expand-fma.ts";
+import { expandLanes } from "./expand-lanes.ts";
+import { expandMaths } from "./expand-maths.ts";
+import { scalarize } from "./scalarize.ts";
 
 /** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
 export interface KernelPass {
@@ -13,7 +17,7 @@ export interface KernelPass {
   run(program: Program, can: Capabilities): Program;
 }
 
-export const kernelPasses: readonly KernelPass[] = [expandFma];
+export const kernelPasses: readonly KernelPass[] = [scalarize, expandF16, expandLanes, expandMaths, expandFma];
 
 /** Throws `bad-kernel` where the program is ill-formed, before or after. */
 export function legalize(program: Program, can: Capabilities, passes: readonly KernelPass[] = kernelPasses): Program {

@@ -3,7 +3,7 @@
 const f32 = new Float32Array(1);
 const u32 = new Uint32Array(f32.buffer);
 
-/** The f16 bits nearest to `x` (ties to even); overflow gives infinity, NaN stays NaN. */
+/** The f16 bits nearest to `x` (ties to even); overflow gives infinity, and every NaN the same one. */
 export function toF16(x: number): number {
   // Rounding twice (f64 to f32 to f16) differs from once; rounding to odd in the first step keeps the second exact.
   f32[0] = x;
@@ -11,7 +11,7 @@ export function toF16(x: number): number {
   const bits = u32[0]!;
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude > 0x7f800000) return 0x7e00;
   if (magnitude >= 0x47800000) return sign | 0x7c00;
   if (magnitude >= 0x38800000) {
     const m = magnitude - 0x38000000;

@@ -4,7 +4,16 @@ import type { Loc } from "../../ir/diagnostics.ts";
 import type { DType } from "../../ir/dtype.ts";
 import type { Graph, GraphBuilder, Value } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
+import type { TensorType } from "../../ir/types.ts";
 import type { OnnxAttribute, OnnxNode } from "./proto/model.ts";
+
+/** A subgraph closed over its surroundings. */
+export interface Region {
+  /** Its parameters: those asked for, then one for each of `captures`. */
+  readonly graph: Graph;
+  /** The outer values that it uses. */
+  readonly captures: readonly Value[];
+}
 
 /** What an operator's import sees. Every failure is a coded error that names file, node and operator. */
 export interface ImportContext {
@@ -28,18 +37,27 @@ export interface ImportContext {
   floats(name: string, otherwise?: readonly number[]): readonly number[];
   tensor(name: string): Tensor | undefined;
   /** Imports a graph attribute as a closed region: `captures` are the outer values that it uses, appended to its parameters. */
-  region(name: string, params: readonly Value["type"][]): { readonly graph: Graph; readonly captures: readonly Value[] };
+  region(name: string, params: readonly TensorType[]): Region;
+  /** Imports a graph attribute in place, with values for its inputs; gives its outputs. */
+  inline(name: string, inputs: readonly Value[]): readonly Value[];
   /** The value's tensor when it hangs on constants only (evaluated now), else undefined. */
   constantOf(v: Value | undefined): Tensor | undefined;
   /** Operand `k` as a tensor known now; else `needs-constant`, which lists all the inputs to bind. */
   known(k: number): Tensor;
   /** Elements of operand `k`, known now, as numbers; `otherwise` when it is absent. */
   numbers(k: number, otherwise?: readonly number[]): readonly number[];
+  /**
+   * Notes that the value of `v` decides shapes and must be bound: the import goes on, to find all such values, and then ends in
+   * `needs-constant`. Raises `dynamic-shape` with `why` where `v` hangs on no input.
+   */
+  needs(v: Value, why: string): void;
   constant(t: Tensor): Value;
   /** A scalar constant of rank 0. */
   scalar(dtype: DType, value: number | bigint): Value;
   /** Shorthand for `b.value(op, inputs, attrs, loc)`. */
   add(op: string, inputs: readonly Value[], attrs?: Parameters<GraphBuilder["add"]>[2]): Value;
+  /** Tells the user something, once. */
+  note(what: string): void;
   /** Raises `unsupported`: the operator's use is legal, but not built here; says what and why. */
   unsupported(why: string): never;
   /** Raises `bad-model`: the node is not legal ONNX. */

@@ -10,7 +10,7 @@ import type { OpDef } from "../ir/op.ts";
 import type { Artifact } from "./artifact.ts";
 import type { Backend } from "./backend.ts";
 import { type Compiled, compileGraph } from "./compile.ts";
-import { type ConstantInput, importOnnx } from "./onnx/import.ts";
+import { type ConstantInit, importOnnx } from "./onnx/import.ts";
 import type { OnnxOp } from "./onnx/op.ts";
 import { decodeModel } from "./onnx/proto/decode.ts";
 import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
@@ -24,7 +24,7 @@ export interface CompileOptions {
   /** Whole shapes of inputs: `{ x: [1, 3, 224, 224] }`. */
   readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
   /** Inputs fixed to values; they are no inputs of the compiled model. */
-  readonly constants?: Readonly<Record<string, ConstantInput>>;
+  readonly constants?: Readonly<Record<string, ConstantInit>>;
   /** `off` leaves every weight dense. */
   readonly sparsity?: "auto" | "off";
   /** The passes to run, in order; or what makes them of the default ones. */

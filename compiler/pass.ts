@@ -32,7 +32,7 @@ export interface Pass {
   readonly exactness: Exactness;
   /** What holds of every graph that leaves it. */
   readonly invariant: string;
-  /** Keeps parameters and output types. Called once for each region of an `if` or `loop` and once for the whole graph. */
+  /** Keeps parameters and output types. Called for the whole graph, then for each region of an `if` or `loop` in it. */
   run(graph: Graph, ctx: PassContext): Graph;
 }
 
@@ -65,23 +65,21 @@ export const rewritePass = ({ rules, ...head }: Omit<Pass, "run"> & { readonly r
 
 const isGraph = (a: Attr | undefined): a is Graph => typeof a === "object" && !Array.isArray(a);
 
-/** Applies `f` to the regions of `if` and `loop` nodes, innermost first. A `fused` region is a kernel, not a program: left alone. */
+/** Applies `f` to the regions of `if` and `loop` nodes. A `fused` region is a kernel, not a program: left alone. */
 function mapRegions(g: Graph, f: (region: Graph) => Graph): Graph {
+  if (!topological(g.outputs).some((n) => n.op === "if" || n.op === "loop")) return g;
   let changed = false;
-  const regionsOf = (attrs: Attrs): Attrs => {
+  const improved = (attrs: Attrs): Attrs => {
     const next: Record<string, Attr> = { ...attrs };
-    for (const key of Object.keys(attrs)) {
-      const region = attrs[key];
+    for (const [key, region] of Object.entries(attrs)) {
       if (!isGraph(region)) continue;
-      const after = f(mapRegions(region, f));
-      changed ||= after !== region;
-      next[key] = after;
+      next[key] = f(region);
+      changed ||= next[key] !== region;
     }
     return next;
   };
-  if (!topological(g.outputs).some((n) => n.op === "if" || n.op === "loop")) return g;
   const out = rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) =>
-    n.op === "if" || n.op === "loop" ? b.add(n.op, inputs, regionsOf(n.attrs), n.locs).results : undefined,
+    n.op === "if" || n.op === "loop" ? b.add(n.op, inputs, improved(n.attrs), n.locs).results : undefined,
   );
   return changed ? out : g;
 }
@@ -98,13 +96,13 @@ function checkInterface(pass: Pass, what: string, before: readonly Value[], afte
   });
 }
 
-/** Runs a pass on the regions of a graph and on the graph. Errors: `pass-interface` when inputs or outputs change. */
+/** Runs a pass on a graph, then on its regions. Errors: `pass-interface` when inputs or outputs change. */
 export function runPass(pass: Pass, graph: Graph, ctx: PassContext): Graph {
   const run = (g: Graph): Graph => {
     const out = pass.run(g, ctx);
     checkInterface(pass, "input", g.params, out.params);
     checkInterface(pass, "output", g.outputs, out.outputs);
-    return out;
+    return mapRegions(out, run);
   };
-  return run(mapRegions(graph, run));
+  return run(graph);
 }

@@ -7,7 +7,7 @@ import { errors } from "./diagnostics.ts";
 import { type Pass, type PassContext, runPass } from "./pass.ts";
 import { canonicalize } from "./passes/canonicalize.ts";
 import { detectSparsity } from "./passes/detect-sparsity.ts";
-import { expand, expand } from "./passes/expand.ts";
+import { expand } from "./passes/expand.ts";
 import { foldBatchnorm } from "./passes/fold-batchnorm.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuse } from "./passes/fuse.ts";

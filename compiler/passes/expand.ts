@@ -1,10 +1,11 @@
 // Replaces composite operators by what they are made of, so that every node left has an expression or a kernel of its own.
 
-import { type Graph, GraphBuilder } from "../../ir/graph.ts";
+import { type Graph, GraphBuilder, topological } from "../../ir/graph.ts";
 import { isCompose } from "../../ir/op.ts";
 import { rebuild } from "../../ir/rewrite.ts";
-import { topological } from "../../ir/graph.ts";
 import { definePass } from "../pass.ts";
+import { canonicalize } from "./canonicalize.ts";
+import { foldConstants } from "./fold-constants.ts";
 
 const isComposite = (g: Graph, op: string): boolean => op !== "fused" && isCompose(g.ops.get(op)!);
 
@@ -20,12 +21,12 @@ export const expand = definePass({
   name: "expand",
   doc: "Writes composite operators (softmax, normalisations, recurrent networks, ...) out as simpler ones.",
   exactness: "exact",
-  invariant: "no node's meaning is a composition",
-  run(graph) {
+  invariant: "no node's meaning is a composition; what the compositions brought in is folded and canonical",
+  run(graph, ctx) {
     // Compositions nest only as deep as operators are defined by one another.
     for (let g = graph; ; ) {
       const next = expandOnce(g);
-      if (next === g) return g;
+      if (next === g) return g === graph ? g : canonicalize.run(foldConstants.run(g, ctx), ctx);
       g = next;
     }
   },

@@ -11,7 +11,10 @@ const MOST_OPERANDS = 12;
 const MOST_NODES = 32;
 
 /** These only relabel bytes, or let their operands be produced in place: as nodes of their own they cost nothing. */
-const VIEWS: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
+const FREE: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
+
+/** These read their first operand where they write; their scales lie along an axis, which is no broadcast in general. */
+const PER_ELEMENT: ReadonlySet<string> = new Set(["quantize", "dequantize"]);
 
 /** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
 const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);
@@ -21,9 +24,9 @@ type Role = "elementwise" | "anchor" | "outside";
 /** An anchor reduces or moves data; its loops are the kernel's loops, so a region has one at most. */
 function roleOf(ops: OpSet, n: Node): Role {
   const op = ops.get(n.op)!;
-  if (!isCompute(op) || op.effect || n.results.length !== 1 || n.inputs.length === 0 || VIEWS.has(n.op)) return "outside";
+  if (!isCompute(op) || op.effect || n.results.length !== 1 || n.inputs.length === 0 || FREE.has(n.op)) return "outside";
   if (!isStatic(n.results[0]!.type) || !n.inputs.every((v) => isStatic(v.type))) return "outside";
-  return op.elementwise ? "elementwise" : "anchor";
+  return op.elementwise || PER_ELEMENT.has(n.op) ? "elementwise" : "anchor";
 }
 
 const shapeOf = (n: Node): readonly Dim[] => n.results[0]!.type.shape;
@@ -92,7 +95,11 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
     if (claimed.has(root) || roleOf(g.ops, root) === "outside") continue;
     const { members } = grow(root);
     for (const m of members) claimed.add(m);
-    if (members.size > 1) clusters.set(root, [...members].sort((a, b) => position.get(a)! - position.get(b)!));
+    if (members.size > 1)
+      clusters.set(
+        root,
+        [...members].sort((a, b) => position.get(a)! - position.get(b)!),
+      );
   }
   return clusters;
 }
@@ -111,7 +118,8 @@ export const fuse = definePass({
   name: "fuse",
   doc: "Puts a reduction or a movement of data together with the elementwise operators after it, and elementwise operators with each other, into `fused` regions.",
   exactness: "exact",
-  invariant: "an elementwise operator and a value used by it alone, of its own shape, are computed by one kernel (up to 32 operators and 12 operands)",
+  invariant:
+    "an elementwise operator and a value used by it alone, of its own shape, are computed by one kernel (up to 32 operators and 12 operands)",
   run(g, ctx) {
     const clusters = clustersOf(g);
     if (clusters.size === 0) return g;
@@ -128,7 +136,12 @@ export const fuse = definePass({
       ctx.trace?.(`fuse ${members.map((m) => m.op).join(" + ")}`, n.results[0]!);
       const operands = operandsOf(members, new Set(members));
       const locs = members.toReversed().flatMap((m) => m.locs);
-      return b.add("fused", operands.map((v) => copies.get(v)!), { body: bodyOf(g, members, operands) }, locs).results;
+      return b.add(
+        "fused",
+        operands.map((v) => copies.get(v)!),
+        { body: bodyOf(g, members, operands) },
+        locs,
+      ).results;
     });
   },
 });

@@ -117,8 +117,11 @@ function lines({ bits, rows, columns, nonzeros }: Mask): Pattern | undefined {
   return usedColumns < columns ? { kind: "columns", empty: columns - usedColumns } : undefined;
 }
 
+/** Comparing rows is the dearest question, and large matrices have never been seen to answer it with yes. */
+const MOST_COMPARED = 2 ** 20;
+
 function repeated(t: Tensor, m: MatrixView): Pattern | undefined {
-  if (m.rows < 4 || m.columns < 2) return undefined;
+  if (m.rows < 4 || m.columns < 2 || m.rows * m.columns > MOST_COMPARED) return undefined;
   const seen = new Set<string>();
   for (let r = 0; r < m.rows; r++) {
     let row = "";

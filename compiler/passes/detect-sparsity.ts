@@ -1,0 +1,84 @@
+// Looks for zeros in every constant operand and gives it the layout whose kernel gains most from them.
+
+import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
+import { firstAxisRows, lastAxisRows } from "../../ir/layouts/index.ts";
+import { rebuild } from "../../ir/rewrite.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import { isStatic, maxShape, rank } from "../../ir/types.ts";
+import { definePass, type PassContext } from "../pass.ts";
+import { analyze } from "../sparsity/analyze.ts";
+import { type Candidate, type Choice, choose } from "../sparsity/choose.ts";
+
+/** Formats that lowering has sparse kernels for. */
+const KERNELS: ReadonlySet<string> = new Set(["csr", "csc"]);
+
+const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+
+/** How operand `k` of a node is multiplied; a sentence where no sparse kernel multiplies it; undefined where zeros mean nothing. */
+function candidate(n: Node, k: number): Candidate | string | undefined {
+  const shape = maxShape(n.inputs[k]!.type);
+  const out = maxShape(n.results[0]!.type);
+  const first = (columns: number): Candidate => ({ ...firstAxisRows(shape), by: "first", product: { columns } });
+  switch (n.op) {
+    case "conv":
+      if (k !== 1) return undefined;
+      return n.attrs.group === 1 ? first(out[0]! * product(out.slice(2))) : "grouped convolutions have short rows: dense kernels only";
+    case "conv_transpose":
+      return k === 1 ? "transposed convolutions have dense kernels only" : undefined;
+    case "gather":
+      return k === 0 && rank(n.inputs[0]!.type) > 1 ? "its rows are looked up, not multiplied" : undefined;
+    case "matmul": {
+      if (shape.length < 2 || n.inputs.some((v) => rank(v.type) !== 2)) return "batched products have dense kernels only";
+      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), by: "last", product: { columns: out[0]! } };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const nameOf = (v: Value | undefined, otherwise: string): string => v?.node.locs[0]?.name || otherwise;
+
+function decide(t: Tensor, c: Candidate | string, ctx: PassContext): Choice & { readonly analysis: ReturnType<typeof analyze> } {
+  const by = typeof c === "string" ? "first" : c.by;
+  const analysis = analyze(t, by === "first" ? firstAxisRows(t.shape) : lastAxisRows(t.shape));
+  const stays = (why: string) => ({ format: "dense", why, predictedGain: 1, analysis });
+  if (ctx.sparsity === "off") return stays("sparsity is off");
+  if (typeof c === "string") return stays(c);
+  if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
+  return { ...choose(analysis, c, KERNELS), analysis };
+}
+
+export const detectSparsity = definePass({
+  name: "detect-sparsity",
+  doc: "Finds the zeros of every constant operand and their pattern, and gives it a sparse layout where the cost model predicts a gain.",
+  exactness: "exact",
+  invariant: "a constant operand has a layout exactly where a sparse kernel is predicted to beat the dense one; all are reported",
+  run(g: Graph, ctx) {
+    let changed = 0;
+    const out = rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) => {
+      const operands = inputs.map((v, k) => {
+        const t = b.constantOf(v);
+        const how = t && isStatic(n.results[0]!.type) ? candidate(n, k) : undefined;
+        if (!t || how === undefined) return v;
+        const { format, why, predictedGain, analysis } = decide(t, how, ctx);
+        const { zeros, pattern } = analysis;
+        ctx.found({
+          node: nameOf(n.results[0], n.op),
+          op: n.op,
+          tensor: nameOf(v, "constant"),
+          shape: t.shape,
+          zeros,
+          pattern,
+          format,
+          why,
+          predictedGain,
+        });
+        if (format === "dense" || v.type.layout === format) return v;
+        changed++;
+        return b.constant(t, { layout: format, loc: v.node.locs });
+      });
+      return b.add(n.op, operands, n.attrs, n.locs).results;
+    });
+    return changed === 0 ? g : out;
+  },
+});

@@ -1,5 +1,6 @@
 // Runs kernel programs on every backend that this engine has, and on the interpreter.
 
+import v8 from "node:v8";
 import { js } from "../../backends/js/index.ts";
 import { wasm } from "../../backends/wasm/index.ts";
 import type { Backend, Variant } from "../../compiler/backend.ts";
@@ -25,6 +26,9 @@ const all: readonly Target[] = [
 ].flatMap(({ backend, executor }) =>
   backend.variants.map((variant) => ({ name: `${backend.name}:${variant.name}`, backend, variant, executor })),
 );
+
+// Node 20 has relaxed SIMD behind a flag that also works at run time.
+if (Number.parseInt(process.versions.node, 10) < 22) v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 const manifestOf = (variant: Variant, backend: string, weights: number, arena: number): VariantManifest => ({
   backend,

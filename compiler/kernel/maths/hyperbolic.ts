@@ -55,7 +55,8 @@ const asinh64 = define("math_asinh_f64", "The inverse hyperbolic sine to 1e-15",
 const acosh64 = define("math_acosh_f64", "The inverse hyperbolic cosine to 1e-15; NaN below 1", ["f64"], (body, a) => {
   const t = body.name(k.sub(a, f64(1)));
   const near = log1p(k.add(t, sqrt(k.add(k.mul(f64(2), t), k.mul(t, t)))));
-  return k.select(k.lt(a, f64(HUGE)), near, k.add(log(a), f64(Math.LN2)));
+  const finite = k.select(k.lt(a, f64(HUGE)), near, k.add(log(a), f64(Math.LN2)));
+  return k.select(k.lt(a, f64(1)), f64(Number.NaN), finite);
 });
 
 const atanh64 = define("math_atanh_f64", "The inverse hyperbolic tangent to 1e-15; NaN outside [-1, 1]", ["f64"], (body, a) => {

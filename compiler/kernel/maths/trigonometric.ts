@@ -110,7 +110,7 @@ const sin64 = define("math_sin_f64", "sin a to 1e-15; beyond 1e6 to 1e-15 absolu
   const { quadrant, r } = reduce(body, a);
   const { sin, cos } = sinAndCos(body, r);
   const value = body.name(k.select(bit(quadrant, 1), cos, sin));
-  return k.select(bit(quadrant, 2), neg(value), value);
+  return k.select(eq(a, f64(0)), a, k.select(bit(quadrant, 2), neg(value), value));
 });
 
 const cos64 = define("math_cos_f64", "cos a to 1e-15; beyond 1e6 to 1e-15 absolute", ["f64"], (body, a) => {
@@ -123,7 +123,7 @@ const cos64 = define("math_cos_f64", "cos a to 1e-15; beyond 1e6 to 1e-15 absolu
 const tan64 = define("math_tan_f64", "tan a to 1e-15; beyond 1e6 to 1e-15 relative to 1 + tan^2 a", ["f64"], (body, a) => {
   const { quadrant, r } = reduce(body, a);
   const { sin, cos } = sinAndCos(body, r);
-  return k.select(bit(quadrant, 1), neg(k.div(cos, sin)), k.div(sin, cos));
+  return k.select(eq(a, f64(0)), a, k.select(bit(quadrant, 1), neg(k.div(cos, sin)), k.div(sin, cos)));
 });
 
 const atan64 = define("math_atan_f64", "The arc tangent to 1e-15", ["f64"], (body, a) => {

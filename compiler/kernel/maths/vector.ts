@@ -64,14 +64,14 @@ const log = define("math_log_f32x4", "The natural logarithm to 1.5 ulp", ["f32x4
 const tanh = define("math_tanh_f32x4", "The hyperbolic tangent to 2 ulp", ["f32x4"], (body, a) => {
   const x = body.name(abs(a));
   const z = body.name(k.mul(a, a));
-  const small = k.fma(k.mul(a, z), polynomial(z, TANH), a);
+  const small = k.fma(k.mul(x, z), polynomial(z, TANH), x);
   const e = expOf(body, body.name(k.mul(f(2), k.min(x, f(10)))));
   const large = k.sub(f(1), k.div(f(2), k.add(e, f(1))));
-  const signed = float(k.or(bits(large), k.and(bits(a), i(-0x80000000))));
-  return k.select(k.lt(x, f(0.625)), small, signed);
+  const value = k.select(k.lt(x, f(0.625)), small, large);
+  return float(k.or(bits(value), k.and(bits(a), i(-0x80000000))));
 });
 
-const erf = define("math_erf_f32x4", "The error function to 2e-7 absolute", ["f32x4"], (body, a) => {
+const erf = define("math_erf_f32x4", "The error function to 3e-7 absolute", ["f32x4"], (body, a) => {
   const x = body.name(k.max(k.min(a, f(4)), f(-4)));
   const z = body.name(k.mul(x, x));
   return k.max(k.min(k.div(k.mul(x, polynomial(z, ERF_P)), polynomial(z, ERF_Q)), f(1)), f(-1));
@@ -90,7 +90,8 @@ const circular = (op: "sin" | "cos", shift: number): Func =>
     const quadrant = body.name(k.add(k.cast("i32x4", n), i(shift)));
     const value = k.select(k.compare("ne", k.and(quadrant, i(1)), i(0)), cos, sin);
     const signed = float(k.binary("xor", bits(value), shl(k.and(quadrant, i(2)), 30)));
-    const result = body.variable(signed);
+    // Rounding to the nearest quadrant loses the sign of zero.
+    const result = body.variable(op === "sin" ? k.select(k.compare("eq", a, f(0)), a, signed) : signed);
     const scalar = [0, 1, 2, 3].map((lane) => k.unary(op, k.extract(a, lane)));
     const slow = scalar.reduce((v, x, lane) => k.replace(v, lane, x), f(0));
     body.add(k.if_(k.compare("eq", lanes, k.i32(0)), [k.set(result.name, slow)]));

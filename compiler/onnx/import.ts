@@ -27,7 +27,7 @@ import {
 import { innerScope, regionScope, type Scope, scope } from "./scope.ts";
 
 export const MIN_OPSET = 7;
-export const MAX_OPSET = 25;
+export const MAX_OPSET = 27;
 const MAX_NODES = 250_000;
 const MAX_DEPTH = 48;
 
@@ -218,7 +218,7 @@ function boundInputs(model: OnnxModel, options: ImportOptions): ReadonlyMap<stri
 }
 
 /**
- * Imports a model of opset 7 to 25. Errors: `unsupported`, `unsupported-op`, `unsupported-dtype`, `bad-model`, `unbound-dim`,
+ * Imports a model of opset 7 to 27. Errors: `unsupported`, `unsupported-op`, `unsupported-dtype`, `bad-model`, `unbound-dim`,
  * `needs-constant` (its `inputs` lists every input to bind), `dynamic-shape`, `budget`, `unknown-input`, `bad-option`.
  */
 export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Imported {

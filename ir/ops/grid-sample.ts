@@ -7,12 +7,10 @@ import {
   add,
   all,
   cast,
-  ceil,
   clamp,
   div,
   eq,
   floor,
-  ge,
   gt,
   lt,
   max,
@@ -42,9 +40,6 @@ function reflect(x: Scalar, low: number, high: number): Scalar {
   const folded = select(gt(below, above), select(even, fromLow, fromHigh), select(even, fromHigh, fromLow));
   return select(gt(outside, 0), folded, x);
 }
-
-/** Halves away from zero. */
-const roundAway = (x: Scalar): Scalar => select(ge(x, 0), floor(add(x, 0.5)), ceil(sub(x, 0.5)));
 
 /** Keys' cubic convolution kernel with a = -0.75 at distance t < 2. */
 function cubic(t: Scalar): Scalar {
@@ -81,7 +76,7 @@ export const gridSample = defineOp({
     const centre = extents.map((n, axis): Scalar => {
       const g = add(point(axis), 1);
       const raw = align ? mul(div(g, 2), n - 1) : div(sub(mul(g, n), 1), 2);
-      const at = mode !== "nearest" ? raw : rank === 3 ? roundAway(raw) : roundEven(raw);
+      const at = mode === "nearest" ? roundEven(raw) : raw;
       const [low, high] = limits(n);
       if (padding === "border") return select(or(lt(at, low), gt(at, high)), clamp(at, 0, n - 1), at);
       return padding === "reflection" ? reflect(at, low, high) : at;

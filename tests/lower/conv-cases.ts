@@ -5,7 +5,13 @@ import { flat, type Margin, rows, type Storage } from "../../compiler/lower/stor
 import { noEpilogue } from "../../compiler/lower/template.ts";
 import type { ConvSpec } from "../../compiler/lower/templates/conv-spec.ts";
 
-export const baseline: Capabilities = { vectors: ["f32x4", "i32x4", "i16x8", "i8x16", "f64x2", "i64x2"], f16: false, fma: false, maths: ["sqrt"], accumulators: 7 };
+export const baseline: Capabilities = {
+  vectors: ["f32x4", "i32x4", "i16x8", "i8x16", "f64x2", "i64x2"],
+  f16: false,
+  fma: false,
+  maths: ["sqrt"],
+  accumulators: 7,
+};
 export const relaxed: Capabilities = { ...baseline, fma: true, accumulators: 10 };
 export const scalars: Capabilities = { ...baseline, vectors: [], accumulators: 16 };
 

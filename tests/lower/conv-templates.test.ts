@@ -25,16 +25,23 @@ const SHAPES: readonly (readonly [string, ConvCase])[] = [
   ["3x3 in place, batch", { n: 2, c: 2, h: 4, w: 5, m: 3, kernel: three, pads: same, input: margin, output: wide }],
   ["3x3 from flat", { c: 2, h: 5, w: 6, m: 3, kernel: three, pads: same, output: margin }],
   ["3x3, margin too small", { c: 1, h: 5, w: 6, m: 2, kernel: three, pads: [2, 2, 2, 2], input: margin, output: margin }],
+  ["3x3, too few rows of margin", { n: 2, c: 1, h: 5, w: 6, m: 2, kernel: three, pads: [0, 1, 2, 1], input: margin, output: margin }],
   ["3x3 without padding", { c: 2, h: 5, w: 7, m: 2, kernel: three, input: margin, output: margin }],
   ["3x3 to flat", { c: 2, h: 4, w: 6, m: 2, kernel: three, pads: same, input: margin }],
   ["3x3 stride 2", { c: 2, h: 7, w: 9, m: 3, kernel: three, strides: [2, 2], pads: same, input: margin, output: margin, bias: true }],
-  ["3x3 stride 2, even, one side", { n: 2, c: 3, h: 8, w: 8, m: 2, kernel: three, strides: [2, 2], pads: [0, 0, 1, 1], input: margin, output: margin }],
+  [
+    "3x3 stride 2, even, one side",
+    { n: 2, c: 3, h: 8, w: 8, m: 2, kernel: three, strides: [2, 2], pads: [0, 0, 1, 1], input: margin, output: margin },
+  ],
   ["1x1 stride 2", { c: 3, h: 6, w: 10, m: 4, kernel: one, strides: [2, 2], input: margin, output: margin }],
   ["7x7 stride 2 from flat", { c: 2, h: 15, w: 17, m: 2, kernel: [7, 7], strides: [2, 2], pads: [3, 3, 3, 3], output: margin }],
   ["4x4 stride 4 (patches)", { c: 2, h: 8, w: 20, m: 3, kernel: [4, 4], strides: [4, 4] }],
   ["2x3 stride 3 by 1", { c: 2, h: 8, w: 6, m: 3, kernel: [2, 3], strides: [3, 1], pads: [1, 0, 0, 2], input: wide, output: margin }],
   ["3x3 dilation 2", { c: 2, h: 7, w: 8, m: 2, kernel: three, dilations: [2, 2], pads: [2, 2, 2, 2], input: wide, output: margin }],
-  ["3x3 dilation 3 stride 2", { c: 1, h: 9, w: 12, m: 2, kernel: three, dilations: [1, 3], strides: [1, 2], pads: [1, 3, 1, 3], input: wide, output: margin }],
+  [
+    "3x3 dilation 3 stride 2",
+    { c: 1, h: 9, w: 12, m: 2, kernel: three, dilations: [1, 3], strides: [1, 2], pads: [1, 3, 1, 3], input: wide, output: margin },
+  ],
   ["5x1", { c: 2, h: 6, w: 5, m: 2, kernel: [5, 1], pads: [2, 0, 2, 0], input: wide, output: margin }],
   ["1x5 on one row", { c: 2, h: 1, w: 18, m: 3, kernel: [1, 5], pads: [0, 2, 0, 2], input: wide, output: margin }],
   ["2 groups", { c: 4, h: 4, w: 6, m: 6, kernel: three, pads: same, groups: 2, input: margin, output: margin, bias: true }],
@@ -68,22 +75,36 @@ async function asWasm(template: Template, k: ConvCase): Promise<string | undefin
 
 describe("convCsr", () => {
   for (const [name, k] of SHAPES)
-    for (const density of [0, 0.3, 1]) test(`${name}, density ${density}`, () => expect(interpreted(convCsr, { ...k, density })).toBeUndefined());
-  for (const [name, target] of [["relaxed", relaxed], ["scalars", scalars]] as const)
+    for (const density of [0, 0.3, 1])
+      test(`${name}, density ${density}`, () => expect(interpreted(convCsr, { ...k, density })).toBeUndefined());
+  for (const [name, target] of [
+    ["relaxed", relaxed],
+    ["scalars", scalars],
+  ] as const)
     test(`tiles for ${name}`, () => {
       for (const [, k] of SHAPES) expect(interpreted(convCsr, { ...k, density: 0.4, target })).toBeUndefined();
     });
   test("displacements beyond 16 bits: blocks of channels, then 32 bits", async () => {
     const tall: ConvCase = { c: 40, h: 4, w: 600, m: 3, kernel: three, pads: same, density: 0.2, input: margin, output: margin };
     expect(await asWasm(convCsr, tall)).toBeUndefined();
-    expect(convCsr(convProblem(tall).spec)!.bindings.some((b) => b.kind === "packed" && b.packed.kind === "indices" && b.packed.expanded === "u16")).toBe(true);
-    const huge: ConvCase = { c: 150, h: 1, w: 2000, m: 3, kernel: one, density: 0.2, input: margin, output: margin };
+    expect(
+      convCsr(convProblem(tall).spec)!.bindings.some(
+        (b) => b.kind === "packed" && b.packed.kind === "indices" && b.packed.expanded === "u16",
+      ),
+    ).toBe(true);
+    const huge: ConvCase = { c: 12, h: 1, w: 3000, m: 3, kernel: one, density: 0.2, input: margin, output: margin };
     expect(await asWasm(convCsr, huge)).toBeUndefined();
-    expect(convCsr(convProblem(huge).spec)!.bindings.some((b) => b.kind === "packed" && b.packed.kind === "indices" && b.packed.expanded === "u32")).toBe(true);
+    expect(
+      convCsr(convProblem(huge).spec)!.bindings.some(
+        (b) => b.kind === "packed" && b.packed.kind === "indices" && b.packed.expanded === "u32",
+      ),
+    ).toBe(true);
   });
   test("more non-zeros than stay in the cache are cut by output channels", async () => {
     const k: ConvCase = { c: 300, h: 2, w: 6, m: 301, kernel: one, density: 0.9, bias: true, input: margin, output: margin };
     expect(await asWasm(convCsr, k)).toBeUndefined();
-    expect(convCsr(convProblem(k).spec)!.bindings.filter((b) => b.kind === "packed" && b.packed.kind === "counts").length).toBeGreaterThan(1);
+    expect(convCsr(convProblem(k).spec)!.bindings.filter((b) => b.kind === "packed" && b.packed.kind === "counts").length).toBeGreaterThan(
+      1,
+    );
   });
 });

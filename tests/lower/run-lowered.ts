@@ -1,7 +1,7 @@
 // Runs one lowering on its own: binds its parameters to buffers, expands its streams as a loader would, and calls it as interpreted or as wasm.
 
-import { printModule } from "../../backends/wasm/index.ts";
 import { assemble } from "../../backends/wasm/assemble.ts";
+import { printModule } from "../../backends/wasm/index.ts";
 import type { Capabilities } from "../../compiler/backend.ts";
 import { legalize } from "../../compiler/kernel/legalize.ts";
 import type { Lowered, Packed } from "../../compiler/lower/template.ts";
@@ -20,7 +20,8 @@ export function expand(p: Packed): Uint8Array {
   const type = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a.BYTES_PER_ELEMENT === 2 ? "u16" : "u32");
   const image = new Uint8Array(stored.length * (p.expanded === "u16" ? 2 : 4));
   const shared = { at: 0, from: 0, count: stored.length, stored: type(stored), expanded: p.expanded };
-  const section: Section = p.kind === "indices" ? { ...shared, kind: "indices", bound: p.bound, radix: p.radix } : { ...shared, kind: "counts", total: p.total };
+  const section: Section =
+    p.kind === "indices" ? { ...shared, kind: "indices", bound: p.bound, radix: p.radix } : { ...shared, kind: "counts", total: p.total };
   fillImage(image, bytesOf(stored).slice(), [section]);
   return image;
 }
@@ -83,7 +84,12 @@ export async function wasmKernel(
         {
           name: "run",
           params: [pointer("weights", "readwrite", end), pointer("arena", "readwrite", end)],
-          body: [callStmt(lowered.entry, offsets.map((o) => advance(base, i32(o))))],
+          body: [
+            callStmt(
+              lowered.entry,
+              offsets.map((o) => advance(base, i32(o))),
+            ),
+          ],
         },
       ],
       entry: "run",
@@ -105,7 +111,12 @@ export async function wasmKernel(
 }
 
 /** Runs as wasm; what it wrote is copied back to `results`. */
-export async function runWasm(lowered: Lowered, can: Capabilities, operands: readonly Uint8Array[], results: readonly Uint8Array[]): Promise<void> {
+export async function runWasm(
+  lowered: Lowered,
+  can: Capabilities,
+  operands: readonly Uint8Array[],
+  results: readonly Uint8Array[],
+): Promise<void> {
   const kernel = await wasmKernel(lowered, can, operands, results);
   kernel.run();
   lowered.bindings.forEach((b, i) => {

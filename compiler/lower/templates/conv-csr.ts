@@ -1,9 +1,9 @@
 // Sparse convolution: every output channel is a list of taps, and each tap is a weight and one displacement for a whole tile.
 
-import { add, advance, compare, fma, for_, i32, if_, let_, load, repeat, set, splat, variable } from "../../../ir/kernel/build.ts";
+import { add, advance, compare, f32, fma, for_, i32, if_, let_, load, rem, repeat, set, splat, store, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Stmt } from "../../../ir/kernel/types.ts";
 import type { Lowered } from "../template.ts";
-import { type TapSource, tapOffset, tapSource } from "./conv-input.ts";
+import { accessOf, type TapSource, tapOffset, tapSource } from "./conv-input.ts";
 import { type ConvShape, type ConvSpec, convShape } from "./conv-spec.ts";
 import {
   type ConvFrame,
@@ -13,47 +13,47 @@ import {
   type Stream,
   stream,
   sweep,
+  type TileShape,
   tapDisplacement,
   tileEnd,
   tileFirst,
   tilePlace,
   tileX,
-  type TileShape,
 } from "./conv-sweep.ts";
 import { names, startOf, storeTile } from "./store-tile.ts";
 import { planSingle } from "./tiles.ts";
 
-/** Taps are cut into blocks of channels and kernel rows, so that displacements within one fit 16 bits. */
+/** Taps are cut into blocks of channels and kernel rows: what one block touches stays in the cache, its displacements fit 16 bits. */
 interface Blocks {
   readonly channels: number;
   readonly kernelRows: number;
-  readonly count: number;
+  /** Blocks side by side in channels, and one above the other in kernel rows. */
+  readonly across: number;
+  readonly down: number;
   readonly expanded: "u16" | "u32";
-  /** Displacement of a block's first tap. */
-  readonly base: readonly number[];
 }
 
-/** More blocks than this cost more than displacements of 32 bits. */
-const MOST_BLOCKS = 8;
+/** Blocks of fewer channels cost more than displacements of 32 bits. */
+const LEAST_CHANNELS = 8;
 /** Non-zeros that stay in the cache while the tiles of an image pass: at 6 bytes each, a part of a small L2. */
 const NONZEROS_AT_ONCE = 40_000;
 
-function blocksOf(source: TapSource, s: ConvShape): Blocks {
-  const across = Math.max(...Array.from({ length: s.kw }, (_, kx) => tapOffset(source, 0, 0, kx)));
+/** At most `most` channels a block. */
+function blocksOf(source: TapSource, s: ConvShape, most: number): Blocks {
+  const width = Math.max(...Array.from({ length: s.kw }, (_, kx) => tapOffset(source, 0, 0, kx)));
   const cut = (channels: number, kernelRows: number, expanded: "u16" | "u32"): Blocks => {
-    const base: number[] = [];
-    for (let ky = 0; ky < s.kh; ky += kernelRows)
-      for (let c = 0; c < s.c; c += channels) base.push(tapOffset(source, c, ky, 0));
-    return { channels, kernelRows, count: base.length, expanded, base };
+    const across = Math.ceil(s.c / channels);
+    return { channels: Math.ceil(s.c / across), kernelRows, across, down: Math.ceil(s.kh / kernelRows), expanded };
   };
-  let best = cut(s.c, s.kh, "u32");
+  let best: Blocks | undefined;
   for (let rows = s.kh; rows >= 1; rows--) {
-    const room = 65535 - across - (rows - 1) * source.tapRow;
-    if (room < 0) continue;
-    const blocks = cut(Math.min(s.c, Math.floor(room / source.channel) + 1), rows, "u16");
-    if (blocks.count <= MOST_BLOCKS && (best.expanded === "u32" || blocks.count < best.count)) best = blocks;
+    const room = 65535 - width - (rows - 1) * source.tapRow;
+    const fits = Math.floor(room / source.channel) + 1;
+    if (room < 0 || (fits < LEAST_CHANNELS && fits < most)) continue;
+    const blocks = cut(Math.min(most, fits), rows, "u16");
+    if (!best || blocks.across * blocks.down < best.across * best.down) best = blocks;
   }
-  return best;
+  return best ?? cut(most, s.kh, "u32");
 }
 
 /** The streams of output channels `first` to `end`. */
@@ -62,96 +62,128 @@ interface Pattern {
   readonly end: number;
   readonly weights: Float32Array;
   readonly columns: readonly number[];
-  /** Per channel and block. */
+  /** Per block and channel; the other streams are in the same order. */
   readonly counts: readonly number[];
 }
 
-function patterns(spec: ConvSpec, s: ConvShape, source: TapSource, blocks: Blocks): Pattern[] {
+interface Tap {
+  readonly block: number;
+  readonly column: number;
+  readonly weight: number;
+}
+
+function tapsOf(spec: ConvSpec, s: ConvShape, source: TapSource, blocks: Blocks): Tap[][] {
   const width = source.columns.reduce((product, [extent]) => product * extent, 1);
   const perRow = s.groupIn * s.kh * s.kw;
-  const blocksAcross = Math.ceil(s.c / blocks.channels);
-  const found: Pattern[] = [];
-  let [weights, columns, counts, first]: [number[], number[], number[], number] = [[], [], [], 0];
-  const close = (end: number): void => {
-    if (end > first) found.push({ first, end, weights: Float32Array.from(weights), columns, counts });
-    [weights, columns, counts, first] = [[], [], [], end];
-  };
-  for (let m = 0; m < s.m; m++) {
+  return Array.from({ length: s.m }, (_, m) => {
     const group = Math.floor(m / s.groupOut) * s.groupIn;
-    const taps: { block: number; column: number; weight: number }[] = [];
-    for (let c = 0; c < s.groupIn; c++)
-      for (let ky = 0; ky < s.kh; ky++)
-        for (let kx = 0; kx < s.kw; kx++) {
-          const weight = spec.weights[m * perRow + (c * s.kh + ky) * s.kw + kx]!;
-          if (weight === 0) continue;
-          const channel = group + c;
-          const block = Math.floor(ky / blocks.kernelRows) * blocksAcross + Math.floor(channel / blocks.channels);
-          const inBlock = (channel % blocks.channels) * blocks.kernelRows + (ky % blocks.kernelRows);
-          taps.push({ block, column: inBlock * width + source.column(kx), weight });
-        }
-    if (weights.length > 0 && weights.length + taps.length > NONZEROS_AT_ONCE) close(m);
-    const lengths = new Array<number>(blocks.count).fill(0);
-    for (const t of taps.sort((a, b) => a.block - b.block || a.column - b.column)) {
-      weights.push(t.weight);
-      columns.push(t.column);
-      lengths[t.block]!++;
+    const taps: Tap[] = [];
+    for (let i = 0; i < perRow; i++) {
+      const weight = spec.weights[m * perRow + i]!;
+      if (weight === 0) continue;
+      const [channel, ky, kx] = [group + Math.floor(i / (s.kh * s.kw)), Math.floor(i / s.kw) % s.kh, i % s.kw];
+      const block = Math.floor(ky / blocks.kernelRows) * blocks.across + Math.floor(channel / blocks.channels);
+      const inBlock = (channel % blocks.channels) * blocks.kernelRows + (ky % blocks.kernelRows);
+      taps.push({ block, column: inBlock * width + source.column(kx), weight });
     }
-    counts.push(...lengths);
-  }
-  close(s.m);
+    return taps;
+  });
+}
+
+function patterns(spec: ConvSpec, s: ConvShape, source: TapSource, blocks: Blocks): Pattern[] {
+  const rows = tapsOf(spec, s, source, blocks);
+  const found: Pattern[] = [];
+  const close = (first: number, end: number): void => {
+    const counts: number[] = [];
+    const taps: Tap[] = [];
+    for (let block = 0; block < blocks.across * blocks.down; block++)
+      for (let m = first; m < end; m++) {
+        const here = rows[m]!.filter((t) => t.block === block);
+        counts.push(here.length);
+        for (const t of here) taps.push(t);
+      }
+    found.push({ first, end, weights: Float32Array.from(taps, (t) => t.weight), columns: taps.map((t) => t.column), counts });
+  };
+  let [first, held] = [0, 0];
+  rows.forEach((taps, m) => {
+    if (held > 0 && held + taps.length > NONZEROS_AT_ONCE) {
+      close(first, m);
+      [first, held] = [m, 0];
+    }
+    held += taps.length;
+  });
+  close(first, s.m);
   return found;
 }
 
-/** The function body of a tile: rows of taps for output channels `first` to `end`. */
+/** The function body of a tile: rows of taps for output channels `first` to `end`, block by block. */
 function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
-  const indexBytes = blocks.expanded === "u16" ? 2 : 4;
-  const [wp, ip, cp, dst, at] = [variable("wp", "ptr"), variable("ip", "ptr"), variable("cp", "ptr"), variable("dst", "ptr"), variable("to")];
-  const bias = f.spec.bias ? variable("bp", "ptr") : undefined;
+  const pointers = ["wp", "ip", "cp", "bp", "dst", "partial", "tap", "xb"] as const;
+  const [wp, ip, cp, bp, dst, partial, tap, xb] = pointers.map((name) => variable(name, "ptr")) as [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
+  const [left, to, weight] = [variable("left"), variable("to"), variable("weight", "f32x4")];
+  const several = blocks.across * blocks.down > 1;
   const acc = Array.from({ length: tile.rows }, (_, y) =>
     Array.from({ length: tile.vectors }, (_, v): Expr & { kind: "var" } => ({ kind: "var", type: "f32x4", name: `acc${y}_${v}` })),
   );
   const all = acc.flatMap((row, y) => row.map((a, v) => ({ a, d: tapDisplacement(f, y, v) })));
   const index = blocks.expanded === "u16" ? load("u16", ip) : load("i32", ip);
-
-  const block = (base: number, b: number): Stmt[] => {
-    const [left, tap, weight] = [variable(`left${b}`), variable(`tap${b}`, "ptr"), variable(`w${b}`, "f32x4")];
-    return [
-      let_(`left${b}`, load("u16", cp, 2 * b)),
-      if_(compare("ne", left, i32(0)), [
-        repeat(
-          [
-            let_(`tap${b}`, advance(tileX, index)),
-            let_(`w${b}`, splat("f32x4", load("f32", wp))),
-            ...all.map(({ a, d }) => set(a.name, fma(weight, load("f32x4", tap, base + d), a))),
-            set("wp", advance(wp, i32(4))),
-            set("ip", advance(ip, i32(indexBytes))),
-            set(`left${b}`, add(left, i32(-1))),
-          ],
-          compare("ne", left, i32(0)),
-        ),
-      ]),
-    ];
-  };
-
+  const start = startOf(f.spec.bias ? bp : undefined, 0);
+  const taps = repeat(
+    [
+      let_("tap", advance(several ? xb : tileX, index)),
+      let_("weight", splat("f32x4", load("f32", wp))),
+      ...all.map(({ a, d }) => set(a.name, fma(weight, load("f32x4", tap, d), a))),
+      set("wp", advance(wp, i32(4))),
+      set("ip", advance(ip, i32(blocks.expanded === "u16" ? 2 : 4))),
+      set("left", add(left, i32(-1))),
+    ],
+    compare("ne", left, i32(0)),
+  );
   const channel = f.spec.output.strides[1]!;
-  const scope = names();
+  const finish = storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), 0, acc, f.spec.epilogue, names());
+  const [isFirst, isLast] = [compare("eq", variable("block"), i32(0)), compare("eq", variable("block"), i32(blocks.across * blocks.down - 1))];
+  const begin = all.map(({ a }) => set(a.name, start));
+  const resume = all.map(({ a }, i) => set(a.name, load("f32x4", partial, 16 * i)));
+  const pause = all.map(({ a }, i) => store("f32x4", partial, a, 16 * i));
+  const zero = splat("f32x4", f32(0));
+
+  const channels = [
+    ...(f.spec.bias ? [let_("bp", variable("bias", "ptr"))] : []),
+    ...(several ? [let_("partial", variable("partials", "ptr"))] : []),
+    let_("dst", variable("y", "ptr")),
+    let_("to", variable("at")),
+    for_("m", tileFirst, tileEnd, [
+      ...all.map(({ a }) => let_(a.name, several ? zero : start)),
+      ...(several ? [if_(isFirst, begin, resume)] : []),
+      let_("left", load("u16", cp)),
+      if_(compare("ne", left, i32(0)), [taps]),
+      ...(several ? [if_(isLast, finish, pause), set("partial", advance(partial, i32(16 * all.length)))] : finish),
+      set("cp", advance(cp, i32(2))),
+      ...(f.spec.bias ? [set("bp", advance(bp, i32(4)))] : []),
+      set("dst", advance(dst, i32(channel))),
+      set("to", add(to, i32(channel))),
+    ]),
+  ];
   return [
     let_("wp", variable("weights", "ptr")),
     let_("ip", variable("taps", "ptr")),
     let_("cp", variable("counts", "ptr")),
-    ...(bias ? [let_("bp", variable("bias", "ptr"))] : []),
-    let_("dst", variable("y", "ptr")),
-    let_("to", variable("at")),
-    for_("m", tileFirst, tileEnd, [
-      ...all.map(({ a }) => let_(a.name, startOf(bias, 0))),
-      ...blocks.base.flatMap(block),
-      ...storeTile(f.target, tilePlace(dst, at, variable("m"), tile.last), 0, acc, f.spec.epilogue, scope),
-      set("cp", advance(cp, i32(2 * blocks.count))),
-      ...(bias ? [set("bp", advance(bias, i32(4)))] : []),
-      set("dst", advance(dst, i32(channel))),
-      set("to", add(at, i32(channel))),
-    ]),
+    ...(several ? overBlocks(f, blocks, channels) : channels),
   ];
+}
+
+/** Runs `body` for every block in order, with `xb` at its first tap. */
+function overBlocks(f: ConvFrame, blocks: Blocks, body: readonly Stmt[]): Stmt[] {
+  const [block, xb] = [variable("block"), variable("xb", "ptr")];
+  const step = blocks.channels * f.source.channel;
+  // The last of a row of blocks goes on to the first of the next.
+  const wrap = blocks.kernelRows * f.source.tapRow - blocks.across * step;
+  const turn = compare("eq", rem(add(block, i32(1)), i32(blocks.across)), i32(0));
+  const next = [
+    set("xb", advance(xb, i32(step))),
+    ...(blocks.down > 1 ? [if_(turn, [set("xb", advance(xb, i32(wrap)))])] : []),
+  ];
+  return [let_("xb", tileX), for_("block", i32(0), i32(blocks.across * blocks.down), [...body, ...next])];
 }
 
 /**
@@ -162,7 +194,9 @@ export function convCsr(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
   if (!shape) return undefined;
   const source = tapSource(spec, shape);
-  const blocks = blocksOf(source, shape);
+  const nonzeros = spec.weights.reduce((sum, w) => sum + (w === 0 ? 0 : 1), 0);
+  const plan = spec.plan ?? planSingle(accessOf(spec, shape, source, nonzeros), spec.target);
+  const blocks = blocksOf(source, shape, plan.block);
   const f = frameOf(spec, shape, source);
   const width = source.columns.reduce((product, [extent]) => product * extent, 1);
   const bound = blocks.channels * blocks.kernelRows * width;
@@ -179,14 +213,17 @@ export function convCsr(spec: ConvSpec): Lowered | undefined {
       stream(`counts${i}`, { kind: "counts", counts: Uint16Array.from(p.counts), expanded: "u16", total: p.columns.length }),
     ];
   });
-  const plan = planSingle(shape.ho, f.target.vectors, spec.target);
   const largest = (k: number): number => Math.max(...streams.map((s) => s[k]!.param.bytes));
   const passed = ["weights", "taps", "counts"].map((name, k) => ({ name, type: "ptr", access: "read", bytes: largest(k) }) as const);
+  const tile = Math.max(...plan.rows.map((y) => y.size)) * Math.max(...plan.vectors.map((x) => x.size));
+  const several = blocks.across * blocks.down > 1;
+  const rows = Math.max(...chunks.map((p) => p.end - p.first));
+  const partials = several ? [{ name: "partials", type: "ptr", access: "readwrite", bytes: 16 * tile * rows } as const] : [];
   const name = `${spec.name}_rows`;
   const functions: Func[] = sweep(f, {
     name,
     plan,
-    streams: [...passed, ...bias.map((b) => b.param)],
+    streams: [...passed, ...bias.map((b) => b.param), ...partials],
     tile: (t) => tileBody(f, blocks, t),
   });
   const calls = chunks.map((p, i) => ({
@@ -197,13 +234,14 @@ export function convCsr(spec: ConvSpec): Lowered | undefined {
     streams: [
       ...streams[i]!.map((s) => variable(s.param.name, "ptr")),
       ...bias.map((b) => advance(variable(b.param.name, "ptr"), i32(4 * p.first))),
+      ...partials.map((b) => variable(b.name, "ptr")),
     ],
   }));
-  const nonzeros = chunks.reduce((sum, p) => sum + p.columns.length, 0);
   return convolution(f, {
     functions,
     calls,
     streams: [...streams.flat(), ...bias],
+    scratch: partials,
     kernel: "conv_f32_csr",
     why: `${nonzeros} of ${spec.weights.length} weights are not zero: skips the others`,
     format: "csr",

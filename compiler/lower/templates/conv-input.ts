@@ -4,7 +4,8 @@
 import type { Func } from "../../../ir/kernel/types.ts";
 import type { Margin, Storage } from "../storage.ts";
 import type { ConvShape, ConvSpec } from "./conv-spec.ts";
-import { packRows, packedRowWidth } from "./pack-rows.ts";
+import { packedRowWidth, packRows } from "./pack-rows.ts";
+import type { Access } from "./tiles.ts";
 
 /** Bytes of everything are counted so that neighbouring outputs of a row read neighbouring floats. */
 export interface TapSource {
@@ -27,7 +28,8 @@ export interface TapSource {
   readonly pack?: Func;
 }
 
-const reach = (outputs: number, stride: number, taps: number, dilation: number): number => (outputs - 1) * stride + (taps - 1) * dilation + 1;
+const reach = (outputs: number, stride: number, taps: number, dilation: number): number =>
+  (outputs - 1) * stride + (taps - 1) * dilation + 1;
 
 /** The zero padding with which a convolution reads its operand in place; strided ones copy it anyway. */
 export function marginWanted(spec: ConvSpec, s: ConvShape): Margin {
@@ -120,3 +122,16 @@ export function tapOffset(source: TapSource, c: number, ky: number, kx: number):
   }
   return bytes;
 }
+
+/** What the taps touch, for the choice of tiles; `taps` of all output channels together. */
+export const accessOf = (spec: ConvSpec, s: ConvShape, source: TapSource, taps: number): Access => ({
+  rows: s.ho,
+  vectors: Math.ceil(s.wo / 4),
+  outputs: s.m,
+  channels: s.c,
+  channelBytes: source.channel,
+  rowStep: spec.strides[0],
+  tapRows: s.kh,
+  tapBytes: 4 * Math.ceil(((s.kw - 1) * spec.dilations[1] + 1) / spec.strides[1]),
+  taps,
+});

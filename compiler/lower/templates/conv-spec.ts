@@ -3,6 +3,7 @@
 import type { Capabilities } from "../../backend.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
+import type { TilePlan } from "./tiles.ts";
 
 export type Pair = readonly [y: number, x: number];
 
@@ -26,6 +27,8 @@ export interface ConvSpec {
   readonly bias?: Float32Array;
   readonly epilogue: Epilogue;
   readonly target: Capabilities;
+  /** Tiles other than the ones that the cost model picks. */
+  readonly plan?: TilePlan;
 }
 
 export interface ConvShape {

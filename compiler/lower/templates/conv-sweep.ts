@@ -5,7 +5,7 @@ import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/t
 import type { Binding, Lowered, Packed } from "../template.ts";
 import type { TapSource } from "./conv-input.ts";
 import type { ConvShape, ConvSpec } from "./conv-spec.ts";
-import { type Target, targetOf, type TilePlace } from "./store-tile.ts";
+import { type Target, type TilePlace, targetOf } from "./store-tile.ts";
 import type { Segment, TilePlan } from "./tiles.ts";
 
 /** Everything that the parts of one convolution's code agree on. */
@@ -16,7 +16,12 @@ export interface ConvFrame {
   readonly target: Target;
 }
 
-export const frameOf = (spec: ConvSpec, shape: ConvShape, source: TapSource): ConvFrame => ({ spec, shape, source, target: targetOf(spec.output) });
+export const frameOf = (spec: ConvSpec, shape: ConvShape, source: TapSource): ConvFrame => ({
+  spec,
+  shape,
+  source,
+  target: targetOf(spec.output),
+});
 
 /** A tile of known size, to be written by a template as the body of a function. */
 export interface TileShape {
@@ -147,6 +152,8 @@ export function convolution(
     readonly functions: readonly Func[];
     readonly calls: readonly SweepCall[];
     readonly streams: readonly Stream[];
+    /** Further memory for the kernel alone. */
+    readonly scratch?: readonly PointerParam[];
     readonly kernel: string;
     readonly why: string;
     readonly format?: string;
@@ -171,7 +178,8 @@ export function convolution(
       ),
     ]),
   ];
-  const scratch: readonly Param[] = pack ? [pointer("scratch", "readwrite", source.bytes)] : [];
+  const copy: PointerParam = { name: "scratch", type: "ptr", access: "readwrite", bytes: source.bytes };
+  const scratch: readonly PointerParam[] = [...(pack ? [copy] : []), ...(parts.scratch ?? [])];
   const params: readonly Param[] = [
     pointer("x", "read", spec.input.bytes),
     pointer("y", "write", spec.output.bytes),
@@ -182,7 +190,7 @@ export function convolution(
   const bindings: readonly Binding[] = [
     { kind: "operand", operand: 0 },
     { kind: "result", result: 0 },
-    ...(pack ? [{ kind: "scratch", bytes: source.bytes } as const] : []),
+    ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes })),
     ...parts.streams.map((s): Binding => ({ kind: "packed", packed: s.packed })),
     ...spec.epilogue.bindings,
   ];

@@ -1,7 +1,25 @@
 // Copies one image into scratch rows with zero padding: [rows][C][phases][width] f32, where place q of phase p of a row holds the
 // element `q * stride + p - left` of the operand's row `r - top`, and zero where there is none.
 
-import { add, advance, and, compare, f32, for_, i32, if_, let_, load, mul, pointer, set, shuffle, splat, store, variable } from "../../../ir/kernel/build.ts";
+import {
+  add,
+  advance,
+  and,
+  compare,
+  f32,
+  for_,
+  i32,
+  if_,
+  let_,
+  load,
+  mul,
+  pointer,
+  set,
+  shuffle,
+  splat,
+  store,
+  variable,
+} from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Stmt } from "../../../ir/kernel/types.ts";
 import type { Storage } from "../storage.ts";
 
@@ -76,7 +94,10 @@ export function packRows(s: PackSpec): Func {
       inside.push(...clear(to, at, at + s.width, `z${phase}`));
       continue;
     }
-    inside.push(...clear(to, at, at + Math.ceil(q0 / 4) * 4, `z${phase}`), ...clear(to, at + Math.floor(q1 / 4) * 4, at + s.width, `w${phase}`));
+    inside.push(
+      ...clear(to, at, at + Math.ceil(q0 / 4) * 4, `z${phase}`),
+      ...clear(to, at + Math.floor(q1 / 4) * 4, at + s.width, `w${phase}`),
+    );
     inside.push(...copy(s, phase, from, to, at + q0, q1 - q0, q0 * s.stride + phase - s.left));
   }
   const y = add(variable("r"), i32(-s.top));
@@ -90,9 +111,7 @@ export function packRows(s: PackSpec): Func {
     params: [pointer("x", "read", input.bytes), pointer("scratch", "write", s.rows * c * channel)],
     body: [
       let_("to", variable("scratch", "ptr")),
-      for_("r", i32(0), i32(s.rows), [
-        if_(within, [let_("from", rowOf), for_("c", i32(0), i32(c), [...inside, ...next])], outside),
-      ]),
+      for_("r", i32(0), i32(s.rows), [if_(within, [let_("from", rowOf), for_("c", i32(0), i32(c), [...inside, ...next])], outside)]),
     ],
   };
 }

@@ -20,7 +20,8 @@ export function targetOf(storage: Storage): Target {
   const vectors = Math.ceil(width / 4);
   const room = vectors * 16;
   const apart = storage.strides.slice(0, 3).every((stride, axis) => storage.shape[axis] === 1 || stride >= room);
-  const last = storage.offset + storage.strides.reduce((sum, stride, axis) => sum + (axis < 3 ? (storage.shape[axis]! - 1) * stride : 0), 0);
+  const last =
+    storage.offset + storage.strides.reduce((sum, stride, axis) => sum + (axis < 3 ? (storage.shape[axis]! - 1) * stride : 0), 0);
   return { storage, vectors, tail: width - 4 * (vectors - 1), padded: storage.zeroed && apart && last + room <= storage.bytes };
 }
 

@@ -1,4 +1,4 @@
-// How outputs are cut into register tiles: rows x vectors of accumulators, balanced so that no tile is a thin rest.
+// How outputs are cut into register tiles, and input channels into blocks that stay in the first-level cache: the cheapest by a small model.
 
 import type { Capabilities } from "../../backend.ts";
 
@@ -14,6 +14,25 @@ export interface TilePlan {
   readonly vectors: readonly Segment[];
   /** Neighbouring output channels computed at once. */
   readonly channels: readonly Segment[];
+  /** Input channels taken at once; partial sums wait in memory between blocks. */
+  readonly block: number;
+}
+
+/** What the taps of a tile touch in memory. */
+export interface Access {
+  /** Output rows and vectors of a row. */
+  readonly rows: number;
+  readonly vectors: number;
+  readonly outputs: number;
+  /** Input channels that a tile reads, and bytes between them. */
+  readonly channels: number;
+  readonly channelBytes: number;
+  /** Input rows between output rows, and those that the taps of one output reach; bytes of a row that they reach. */
+  readonly rowStep: number;
+  readonly tapRows: number;
+  readonly tapBytes: number;
+  /** Taps of all output channels together. */
+  readonly taps: number;
 }
 
 /** `extent` in the fewest tiles of at most `size`, whose sizes differ by one at most; larger ones first. */
@@ -28,60 +47,110 @@ export function balanced(extent: number, size: number): Segment[] {
   return segments.filter((s) => s.count > 0);
 }
 
+const vectorTarget = (can: Capabilities): boolean => can.vectors.includes("f32x4");
+
 /** Vector accumulators that fit in registers beside the loaded vectors. */
 export const vectorAccumulators = (can: Capabilities): number =>
-  can.vectors.includes("f32x4") ? can.accumulators : Math.max(1, Math.floor(can.accumulators / 4));
+  vectorTarget(can) ? can.accumulators : Math.max(1, Math.floor(can.accumulators / 4));
 
 /**
- * What one tap of a tile costs, in fused or unfused multiply-adds of a vector. `overhead` is what a tap costs besides (index, splat, loop);
- * `latency` bounds small tiles, whose additions wait for each other. From measured tiles of KERNELS.md 5 and NETWORKS.md 3.
+ * Costs in multiply-adds of a vector. `tap` is what a tap costs besides its vectors (index, splat, loop); `latency` bounds small tiles, whose
+ * additions wait for each other; `line` fetches a cache line from the second level. Fitted to the tiles measured in KERNELS.md 5 and NETWORKS.md 3.
  */
-const COST = { fused: { overhead: 3.5, latency: 9 }, unfused: { overhead: 1, latency: 4.5 } } as const;
+interface Costs {
+  readonly tap: number;
+  readonly latency: number;
+  readonly line: number;
+}
+const costsOf = (can: Capabilities): Costs => (can.fma ? { tap: 3.5, latency: 9, line: 9 } : { tap: 1, latency: 4.5, line: 6 });
+/** Of a row of taps: its count and bias, the store of a vector, and a vector of partial sums kept and taken up again. */
+const ROW = 5;
+const STORE = 1.5;
+const PARTIAL = 1;
 
-const tilesOf = (segments: readonly Segment[]): number => segments.reduce((n, s) => n + s.count, 0);
+const LINE = 64;
+/** Bytes of the first-level cache that a block's lines may take: it is 32 to 48 KiB, and the streams pass through it too. */
+const CACHE = 36 * 1024;
 
-function* shapes(rows: number, vectors: number, limit: number): Generator<readonly [number, number]> {
-  for (let r = 1; r <= Math.min(rows, limit); r++) for (let v = 1; v <= Math.min(vectors, Math.floor(limit / r)); v++) yield [r, v];
+/** Lines that `bytes` bytes, at any multiple of 4, touch on average. */
+const linesOf = (bytes: number): number => (bytes + LINE - 4) / LINE;
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/** Lines that one channel of a tile takes, and bytes of cache that a block of `channels` fills. */
+function footprint(a: Access, rows: number, vectors: number, channels: number): { readonly lines: number; readonly bytes: number } {
+  const height = (rows - 1) * a.rowStep + a.tapRows;
+  // Channels packed closer than a tile is wide share lines.
+  const across = Math.min(linesOf(vectors * 16 + a.tapBytes - 4), Math.max(1 / 16, a.channelBytes / LINE));
+  const lines = height * across;
+  // Channels a power of two apart fall on the same few sets.
+  const apart = a.channelBytes % LINE === 0 ? gcd(a.channelBytes / LINE, 64) : 1;
+  return { lines, bytes: lines * channels * LINE * Math.max(1, apart / Math.ceil(across)) };
 }
 
-/** Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. */
-export function planSingle(rows: number, vectors: number, can: Capabilities): TilePlan {
-  const { overhead, latency } = can.fma ? COST.fused : COST.unfused;
-  let best: TilePlan | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  for (const [r, v] of shapes(rows, vectors, vectorAccumulators(can))) {
-    const [ys, xs] = [balanced(rows, r), balanced(vectors, v)];
-    let cost = 0;
-    for (const y of ys) for (const x of xs) cost += y.count * x.count * Math.max(latency, overhead + y.size * x.size);
-    // Among equals, the fewer kinds of tiles.
-    cost += 1e-3 * ys.length * xs.length - 1e-4 * v;
-    if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: [{ start: 0, size: 1, count: 1 }] }, cost];
-  }
-  return best!;
+/** Cost of one tile over all channels, `perTap` its arithmetic a tap, `passes` how often its input is swept. */
+function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, outputs: number, perTap: number, block: number): number {
+  const costs = costsOf(can);
+  const { lines, bytes } = footprint(a, rows, vectors, block);
+  const blocks = Math.ceil(a.channels / block);
+  const accumulators = rows * vectors * outputs;
+  // With more lines than fit, each tap fetches its own.
+  const missing = Math.min(1, Math.max(0, (bytes - CACHE) / (CACHE / 2)));
+  const fetched = missing * rows * Math.min(linesOf(vectors * 16), Math.max(1, vectors)) * costs.line;
+  const groups = a.outputs / outputs;
+  const perGroup = ROW * blocks + STORE * accumulators + (blocks - 1) * PARTIAL * accumulators;
+  return (a.taps / outputs) * (perTap + fetched) + groups * perGroup + lines * a.channels * costs.line;
 }
 
-/** Tiles of several output channels that share their loads: dense convolutions and products. */
-export function planShared(rows: number, vectors: number, channels: number, can: Capabilities): TilePlan {
-  // Loads are shared, so three more accumulators fit than where each has a load of its own.
-  const scalar = !can.vectors.includes("f32x4");
-  const limit = scalar ? vectorAccumulators(can) : Math.min(12, can.accumulators + 3);
-  const most = scalar ? 2 : can.fma ? 6 : 5;
+function* candidates(a: Access, limit: number): Generator<readonly [rows: number, vectors: number, block: number]> {
+  for (let r = 1; r <= Math.min(a.rows, limit); r++)
+    for (let v = 1; v <= Math.min(a.vectors, Math.floor(limit / r)); v++)
+      for (let blocks = 1; blocks <= Math.min(a.channels, 64); blocks = Math.ceil(blocks * 1.3)) yield [r, v, Math.ceil(a.channels / blocks)];
+}
+
+function cheapest(
+  a: Access,
+  can: Capabilities,
+  channels: number,
+  options: Iterable<readonly [outputs: number, limit: number]>,
+  perTap: (accumulators: number, vectors: number, outputs: number) => number,
+): TilePlan {
   let best: TilePlan | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (let m = 1; m <= Math.min(most, channels, limit); m++) {
-    const ms = balanced(channels, m);
-    for (const [r, v] of shapes(rows, vectors, Math.floor(limit / m))) {
-      const [ys, xs] = [balanced(rows, r), balanced(vectors, v)];
+  for (const [outputs, limit] of options) {
+    const groups = balanced(channels, outputs);
+    for (const [r, v, block] of candidates(a, limit)) {
+      const [ys, xs] = [balanced(a.rows, r), balanced(a.vectors, v)];
       let cost = 0;
       for (const y of ys)
-        for (const x of xs)
-          for (const g of ms) {
-            const a = y.size * x.size;
-            cost += y.count * x.count * g.count * Math.max(can.fma ? 8 : 4.5, 1 + 0.5 * (a + g.size) + a * g.size);
-          }
-      cost *= 1 + 1e-4 * (tilesOf(ys) > 0 ? ys.length * xs.length * ms.length : 0);
-      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: ms }, cost];
+        for (const x of xs) {
+          const size = groups[0]!.size;
+          const tap = perTap(y.size * x.size * size, y.size * x.size, size);
+          cost += y.count * x.count * tileCost(a, can, y.size, x.size, size, tap, block);
+        }
+      // Among near equals, the fewer kinds of tiles.
+      cost *= 1 + 0.002 * ys.length * xs.length * groups.length;
+      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block }, cost];
     }
   }
   return best!;
+}
+
+/** Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. */
+export function planSingle(a: Access, can: Capabilities): TilePlan {
+  const { tap, latency } = costsOf(can);
+  return cheapest(a, can, 1, [[1, vectorAccumulators(can)]], (accumulators) => Math.max(latency, tap + accumulators));
+}
+
+/** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
+export function planShared(a: Access, channels: number, can: Capabilities): TilePlan {
+  const vector = vectorTarget(can);
+  // Loads are shared, so three more accumulators fit than where each has a load of its own.
+  const limit = vector ? Math.min(12, can.accumulators + 3) : vectorAccumulators(can);
+  const most = Math.min(channels, vector ? (can.fma ? 6 : 5) : 2);
+  const options = Array.from({ length: most }, (_, i) => [i + 1, Math.max(1, Math.floor(limit / (i + 1)))] as const);
+  const { latency } = costsOf(can);
+  return cheapest(a, can, channels, options, (accumulators, vectors, outputs) =>
+    Math.max(latency, 1 + 0.5 * (vectors + outputs) + accumulators),
+  );
 }

@@ -4,8 +4,8 @@ import { type Graph, GraphBuilder, topological } from "../../ir/graph.ts";
 import { isCompose } from "../../ir/op.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { definePass } from "../pass.ts";
-import { canonicalize, canonicalize } from "./canonicalize.ts";
-import { foldConstants, foldConstants } from "./fold-constants.ts";
+import { canonicalize } from "./canonicalize.ts";
+import { foldConstants } from "./fold-constants.ts";
 
 const isComposite = (g: Graph, op: string): boolean => op !== "fused" && isCompose(g.ops.get(op)!);
 

@@ -144,7 +144,6 @@ export function mismatch(result: Uint8Array, storage: Storage, expected: Float64
   const rest = result.slice();
   let largest = 0;
   let square = 0;
-  let difference = 0;
   let first: string | undefined;
   for (const e of expected) square += e * e;
   const norm = Math.sqrt(square / Math.max(1, expected.length));
@@ -152,7 +151,6 @@ export function mismatch(result: Uint8Array, storage: Storage, expected: Float64
     const d = Math.abs(view.getFloat32(at, true) - expected[i]!);
     if (!(d <= 1e-5 * norm + 1e-6)) first ??= `element ${i} is ${view.getFloat32(at, true)}, expected ${expected[i]}`;
     largest = Math.max(largest, d);
-    difference += d * d;
     rest.fill(0, at, at + 4);
   });
   const dirty = rest.findIndex((b) => b !== 0);

@@ -123,15 +123,13 @@ export function tapOffset(source: TapSource, c: number, ky: number, kx: number):
   return bytes;
 }
 
-/** What the taps touch, for the choice of tiles; `taps` of all output channels together. */
-export const accessOf = (spec: ConvSpec, s: ConvShape, source: TapSource, taps: number): Access => ({
+/** What the taps of `outputs` output channels touch, of `channels` input channels, for the choice of tiles. */
+export const accessOf = (spec: ConvSpec, s: ConvShape, source: TapSource, part: Pick<Access, "outputs" | "channels" | "taps">): Access => ({
+  ...part,
   rows: s.ho,
   vectors: Math.ceil(s.wo / 4),
-  outputs: s.m,
-  channels: s.c,
   channelBytes: source.channel,
   rowStep: spec.strides[0],
   tapRows: s.kh,
   tapBytes: 4 * Math.ceil(((s.kw - 1) * spec.dilations[1] + 1) / spec.strides[1]),
-  taps,
 });

@@ -105,7 +105,8 @@ function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, o
 function* candidates(a: Access, limit: number): Generator<readonly [rows: number, vectors: number, block: number]> {
   for (let r = 1; r <= Math.min(a.rows, limit); r++)
     for (let v = 1; v <= Math.min(a.vectors, Math.floor(limit / r)); v++)
-      for (let blocks = 1; blocks <= Math.min(a.channels, 64); blocks = Math.ceil(blocks * 1.3)) yield [r, v, Math.ceil(a.channels / blocks)];
+      for (let blocks = 1; blocks <= Math.min(a.channels, 64); blocks = Math.ceil(blocks * 1.3))
+        yield [r, v, Math.ceil(a.channels / blocks)];
 }
 
 function cheapest(

@@ -120,7 +120,7 @@ const bitCast = defineOnnxOp({
   },
 });
 
-export const arrangementOnnxOps = [
+export const arrangementTable = [
   depthToSpace,
   spaceToDepth,
   centerCropPad,

@@ -120,4 +120,4 @@ const causalConvWithState = defineOnnxOp({
   },
 });
 
-export const attentionOnnxOps = [attention, rotaryEmbedding, linearAttention, causalConvWithState] as const;
+export const attentionTable = [attention, rotaryEmbedding, linearAttention, causalConvWithState] as const;

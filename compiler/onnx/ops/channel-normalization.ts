@@ -66,4 +66,4 @@ const lpNormalization = defineOnnxOp({
   },
 });
 
-export const channelNormalizationOnnxOps = [lrn, groupNormalization, meanVarianceNormalization, lpNormalization] as const;
+export const channelNormalizationTable = [lrn, groupNormalization, meanVarianceNormalization, lpNormalization] as const;

@@ -101,4 +101,4 @@ const einsum = defineOnnxOp({
   },
 });
 
-export const einsumOnnxOps = [einsum] as const;
+export const einsumTable = [einsum] as const;

@@ -175,7 +175,7 @@ function scanWithBatch(c: ImportContext, count: number): readonly Value[] {
   );
 }
 
-export const recurrentOnnxOps = [
+export const recurrentTable = [
   recurrent("RNN", "rnn", 1, ["Tanh"]),
   recurrent("GRU", "gru", 3, ["Sigmoid", "Tanh"]),
   recurrent("LSTM", "lstm", 4, ["Sigmoid", "Tanh", "Tanh"]),

@@ -12,7 +12,7 @@ const optionalHasElement = defineOnnxOp({
 });
 const optionalGetElement = defineOnnxOp({ name: "OptionalGetElement", import: (c) => c.input(0) });
 
-export const refusedOnnxOps: readonly OnnxOp[] = [
+export const refusedTable: readonly OnnxOp[] = [
   optionalHasElement,
   optionalGetElement,
   ...refuse("its results are random", "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),

@@ -126,4 +126,4 @@ const upsample = defineOnnxOp({
   },
 });
 
-export const resizeOnnxOps = [resizeOp, upsample] as const;
+export const resizeTable = [resizeOp, upsample] as const;

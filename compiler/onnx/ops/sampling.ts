@@ -142,4 +142,4 @@ const maxUnpool = defineOnnxOp({
   },
 });
 
-export const samplingOnnxOps = [gridSample, affineGrid, roiAlign, deformConv, col2im, maxUnpool] as const;
+export const samplingTable = [gridSample, affineGrid, roiAlign, deformConv, col2im, maxUnpool] as const;

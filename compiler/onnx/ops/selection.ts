@@ -113,7 +113,7 @@ const hardmax = defineOnnxOp({
 
 const det = defineOnnxOp({ name: "Det", import: (c) => c.add("det", [c.input(0)]) });
 
-export const selectionOnnxOps = [
+export const selectionTable = [
   topK,
   unique,
   nonZero,

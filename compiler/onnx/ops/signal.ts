@@ -120,7 +120,7 @@ const melWeightMatrix = defineOnnxOp({
   },
 });
 
-export const signalOnnxOps = [
+export const signalTable = [
   dft,
   stft,
   window("HannWindow", [0.5, -0.5]),

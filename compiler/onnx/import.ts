@@ -1,6 +1,6 @@
 // A decoded ONNX model to a graph of the tensor IR: inputs bound, functions inlined, subgraphs closed or unrolled, shapes known.
 
-import type { Loc, SparsecError } from "../../ir/diagnostics.ts";
+import { type Loc, SparsecError } from "../../ir/diagnostics.ts";
 import { type Graph, GraphBuilder, type Value } from "../../ir/graph.ts";
 import { type OpDef, type OpSet, opSet } from "../../ir/op.ts";
 import { standardOps } from "../../ir/ops/index.ts";
@@ -276,7 +276,7 @@ export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Impor
     outputs = importer.graph(g, { scope: top, opsets: model.opsets, bound: undefined, depth: 0 });
   } catch (e) {
     // With a guess made to find all inputs to bind, what follows may fail for the guess alone.
-    if (recorded.size === 0) throw located(e, { file, name: "" });
+    if (recorded.size === 0 || (e instanceof SparsecError && e.code === "needs-constant")) throw located(e, { file, name: "" });
     outputs = [];
   }
   if (recorded.size > 0) throw importErrors.needsConstant(session.needed(), { file, name: "" });

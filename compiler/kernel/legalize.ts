@@ -7,6 +7,7 @@ import { expandF16 } from "./expand-f16.ts";
 import { expandFma } from "./expand-fma.ts";
 import { expandLanes } from "./expand-lanes.ts";
 import { expandMaths } from "./expand-maths.ts";
+import { inline } from "./inline.ts";
 import { scalarize } from "./scalarize.ts";
 
 /** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
@@ -17,7 +18,7 @@ export interface KernelPass {
   run(program: Program, can: Capabilities): Program;
 }
 
-export const kernelPasses: readonly KernelPass[] = [scalarize, expandF16, expandLanes, expandMaths, expandFma];
+export const kernelPasses: readonly KernelPass[] = [scalarize, expandF16, expandLanes, expandMaths, expandFma, inline];
 
 /** Throws `bad-kernel` where the program is ill-formed, before or after. */
 export function legalize(program: Program, can: Capabilities, passes: readonly KernelPass[] = kernelPasses): Program {

@@ -23,12 +23,13 @@ import { operands } from "../../../ir/kernel/walk.ts";
 import { coordinate, elementOf, isCompute, type OpSet } from "../../../ir/op.ts";
 import { fromF16 } from "../../../ir/scalar/f16.ts";
 import { readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
-import type { BinaryOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
+import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { memoryOf, type Storage } from "../storage.ts";
 import { coefficient } from "./affine.ts";
 import { type Emitter, keyOf } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
+import { decide } from "./range.ts";
 
 /** What a value of a region is: computed by one of its nodes, a number known now, or memory. */
 export type Source =
@@ -208,10 +209,8 @@ export class ElementLowering {
         return this.#unary(s.op, go(s.a));
       case "binary":
         return this.#binary(s.op, go(s.a), go(s.b));
-      case "compare": {
-        const [a, b] = this.#both(go(s.a), go(s.b));
-        return compare(s.op, a, b);
-      }
+      case "compare":
+        return this.#compare(s.op, go(s.a), go(s.b));
       case "select":
         return this.#select(s, env, node);
       case "cast": {
@@ -236,6 +235,15 @@ export class ElementLowering {
     }
   }
 
+  #compare(op: CompareOp, x: Expr, y: Expr): Expr {
+    const sure = decide(op, this.#em.range(x), this.#em.range(y));
+    if (sure !== undefined) return constant("bool", sure);
+    const [a, b] = this.#both(x, y);
+    const e = compare(op, a, b);
+    // Guards on coordinates belong to the loop whose coordinate they check.
+    return x.type === "i32" && coords(x) && coords(y) ? this.#em.shared(e, "c") : e;
+  }
+
   #unary(op: UnaryOp, a: Expr): Expr {
     if (isVector(a.type) && (a.type === "f32x4" ? !VECTOR_UNARY.has(op) : op !== "not" && op !== "neg" && op !== "abs"))
       throw new NotVectorizable();
@@ -243,6 +251,8 @@ export class ElementLowering {
   }
 
   #binary(op: BinaryOp, x: Expr, y: Expr): Expr {
+    if (op === "and" && x.kind === "const" && x.type === "bool") return x.value ? y : x;
+    if (op === "and" && y.kind === "const" && y.type === "bool") return y.value ? x : y;
     const [a, b] = this.#both(x, y);
     if (isVector(a.type) && !VECTOR_BINARY[a.type as "f32x4"].has(op)) throw new NotVectorizable();
     return binary(op, a, b);
@@ -323,6 +333,10 @@ export class ElementLowering {
   #nest(over: readonly { readonly name: string; readonly extent: Scalar }[], env: Env, node: Node, visit: (env: Env) => void): void {
     const [axis, ...rest] = over;
     if (!axis) return visit(env);
+    if (axis.extent.kind === "const" && roundsOf(over) <= MOST_UNROLLED) {
+      for (let r = 0; r < Number(axis.extent.value); r++) this.#nest(rest, new Map([...env, [axis.name, i32(r)]]), node, visit);
+      return;
+    }
     this.#em.loop("r", i32(0), this.#integer(axis.extent, env, node), 1, (r) =>
       this.#nest(rest, new Map([...env, [axis.name, r]]), node, visit),
     );
@@ -347,5 +361,13 @@ export class ElementLowering {
     return this.#em.freeze(at.read);
   }
 }
+
+/** Made of coordinates alone. */
+const coords = (e: Expr): boolean => e.kind !== "load" && operands(e).every(coords);
+
+/** A 3x3 window, written out: every tap's guards and addresses are its own constants. */
+const MOST_UNROLLED = 9;
+const roundsOf = (over: readonly { readonly extent: Scalar }[]): number =>
+  over.reduce((n, axis) => n * (axis.extent.kind === "const" ? Number(axis.extent.value) : Number.POSITIVE_INFINITY), 1);
 
 const COMBINE = { sum: "add", prod: "mul", and: "and", or: "or", min: "min", max: "max" } as const;

@@ -4,6 +4,7 @@ import { advance, for_, i32, if_, let_, set, variable } from "../../../ir/kernel
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import { operands } from "../../../ir/kernel/walk.ts";
 import { type Affine, affineOf } from "./affine.ts";
+import { type Range, rangeOf } from "./range.ts";
 
 interface Scope {
   readonly stmts: Stmt[];
@@ -19,6 +20,7 @@ export class Emitter {
   readonly #depths = new Map<string, number>();
   readonly #mutable = new Set<string>();
   readonly #levels = new WeakMap<Expr, number>();
+  readonly #ranges = new Map<string, Range>();
   #fresh = 0;
 
   /** The statements of the outermost scope. */
@@ -50,6 +52,18 @@ export class Emitter {
     else for (const o of operands(e)) level = Math.max(level, this.#level(o));
     if (Number.isFinite(level)) this.#levels.set(e, level);
     return level;
+  }
+
+  /** The values that an i32 expression can take, where the loops around it tell. */
+  range(e: Expr): Range | undefined {
+    return rangeOf(e, (name) => this.#ranges.get(name));
+  }
+
+  /** Where a computation without effect belongs: it may run even where its value is not wanted, unless it reads memory. */
+  #place(e: Expr): number {
+    const level = this.#level(e);
+    const current = this.#scopes.length - 1;
+    return readsMemory(e) ? this.#home(level) : Math.min(level, current);
   }
 
   /** The outermost scope where what needs `level` may be computed without running anything that might not run. */
@@ -92,7 +106,7 @@ export class Emitter {
   /** A variable that holds the value, declared as far out as it can be. */
   keep(value: Expr, hint = "t"): Expr {
     if (value.kind === "var" || value.kind === "const") return value;
-    const depth = this.#home(this.#level(value));
+    const depth = this.#place(value);
     const name = this.name(hint);
     this.#scopes[depth]!.stmts.push(let_(name, value));
     this.#depths.set(name, depth);
@@ -138,6 +152,8 @@ export class Emitter {
     if (count === 1) return body(from);
     const name = this.name(hint);
     this.#depths.set(name, this.#scopes.length);
+    const [low, high] = [this.range(from), this.range(to)];
+    if (low && high) this.#ranges.set(name, { low: low.low, high: high.high - 1 });
     const stmts = this.#within({ stmts: [], known: new Map(), certain: count !== undefined }, () => body(variable(name)));
     this.emit(for_(name, from, to, stmts, step));
   }
@@ -165,16 +181,26 @@ export class Emitter {
   }
 
   #pointer(e: Expr): Expr {
-    const key = `ptr ${keyOf(e)}`;
+    return this.shared(e, "p");
+  }
+
+  /** `keep` for what does not read memory: equal expressions are one variable. */
+  shared(e: Expr, hint: string): Expr {
+    if (e.kind === "var" || e.kind === "const") return e;
+    const key = `shared ${keyOf(e)}`;
     for (let d = this.#scopes.length - 1; d >= 0; d--) {
       const known = this.#scopes[d]!.known.get(key);
       if (known) return known;
     }
-    const depth = this.#home(this.#level(e));
-    const value = this.at(depth, () => this.keep(e, "p"));
+    const depth = this.#place(e);
+    const value = this.at(depth, () => this.keep(e, hint));
     this.#scopes[depth]!.known.set(key, value);
     return value;
   }
+}
+
+function readsMemory(e: Expr): boolean {
+  return e.kind === "load" || operands(e).some(readsMemory);
 }
 
 const keys = new WeakMap<Expr, string>();

@@ -1,0 +1,37 @@
+// How far apart two lists of tensors may be: not a bit, or no more than rounding moves them.
+
+import { isFloat } from "../../ir/dtype.ts";
+import { fromF16 } from "../../ir/scalar/f16.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+
+const at = (t: Tensor, i: number): number => (t.dtype === "f16" ? fromF16(Number(t.data[i])) : Number(t.data[i]));
+
+/** Relative to the largest element of a tensor: sums of hundreds of terms, twice rounded. */
+const ROUNDING: Readonly<Record<string, number>> = { f16: 2e-2, f32: 2e-5, f64: 1e-11 };
+
+/**
+ * What differs, or undefined. `exact`: every bit, all NaNs alike. `bounded`: within rounding of the largest element; elements where
+ * the expected value is not finite are not compared, nor are integers and bools, which may lie at a step.
+ */
+export function difference(actual: readonly Tensor[], expected: readonly Tensor[], mode: "exact" | "bounded"): string | undefined {
+  if (actual.length !== expected.length) return `${actual.length} outputs, expected ${expected.length}`;
+  for (const [k, e] of expected.entries()) {
+    const a = actual[k]!;
+    if (a.dtype !== e.dtype || a.shape.join() !== e.shape.join())
+      return `output ${k} is ${a.dtype}[${a.shape}], expected ${e.dtype}[${e.shape}]`;
+    if (mode === "bounded" && !isFloat(e.dtype)) continue;
+    let largest = 1;
+    for (let i = 0; i < e.data.length; i++) if (Number.isFinite(at(e, i))) largest = Math.max(largest, Math.abs(at(e, i)));
+    for (let i = 0; i < e.data.length; i++) {
+      const [x, y] = [at(a, i), at(e, i)];
+      if (
+        mode === "exact"
+          ? Object.is(a.data[i], e.data[i]) || Object.is(x, y)
+          : !Number.isFinite(y) || Math.abs(x - y) <= ROUNDING[e.dtype]! * largest
+      )
+        continue;
+      return `output ${k}, element ${i} is ${Object.is(x, -0) ? "-0" : a.data[i]}, expected ${Object.is(y, -0) ? "-0" : e.data[i]}`;
+    }
+  }
+  return undefined;
+}

@@ -1,11 +1,10 @@
-// ONNX operators that arrange elements: blocks and depth, cropping, triangles, sequences, caches, bits.
+// ONNX operators that arrange elements: blocks and depth, cropping, triangles, sequences, caches.
 
-import { DTYPES } from "../../../ir/dtype.ts";
 import { composer } from "../../../ir/ops/compose.ts";
 import { tensorOf, zeros } from "../../../ir/tensor.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp } from "../op.ts";
-import { dtypeOf, elemTypeName } from "../proto/elem-types.ts";
+import { dtypeNumbered } from "./convert.ts";
 
 const depthToSpace = defineOnnxOp({
   name: "DepthToSpace",
@@ -79,7 +78,7 @@ const eyeLike = defineOnnxOp({
     const [rows, columns] = shapeOf(c, c.input(0)) as [number, number];
     if (columns === undefined || shapeOf(c, c.input(0)).length !== 2) c.bad(`shape [${shapeOf(c, c.input(0))}], expected a matrix`);
     const type = c.attribute("dtype") ? c.int("dtype") : undefined;
-    const dtype = type === undefined ? c.input(0).type.dtype : (dtypeOf(type) ?? c.unsupported(`elements of type ${elemTypeName(type)}`));
+    const dtype = type === undefined ? c.input(0).type.dtype : dtypeNumbered(c, type);
     const k = c.int("k", 0);
     const eye = Array.from({ length: rows * columns }, (_, at) => (Math.floor(at / columns) + k === at % columns ? 1 : 0));
     const e = composer(c.b, c.loc);
@@ -106,27 +105,4 @@ const tensorScatter = defineOnnxOp({
   },
 });
 
-const bitCast = defineOnnxOp({
-  name: "BitCast",
-  import(c) {
-    const x = c.input(0);
-    const to = dtypeOf(c.int("to")) ?? c.unsupported(`elements of type ${elemTypeName(c.int("to"))}`);
-    const from = x.type.dtype;
-    if (from === to) return x;
-    if (DTYPES[from].bits !== DTYPES[to].bits) c.bad(`${from} and ${to} differ in width`);
-    if (from === "f16" || to === "f16" || to === "bool") c.unsupported(`the bits of ${from} as ${to}`);
-    // A bool is the byte 0 or 1.
-    return from === "bool" ? composer(c.b, c.loc).cast(x, to) : c.add("bitcast", [x], { to });
-  },
-});
-
-export const arrangementTable = [
-  depthToSpace,
-  spaceToDepth,
-  centerCropPad,
-  trilu,
-  eyeLike,
-  reverseSequence,
-  tensorScatter,
-  bitCast,
-] as const;
+export const arrangementTable = [depthToSpace, spaceToDepth, centerCropPad, trilu, eyeLike, reverseSequence, tensorScatter] as const;

@@ -5,7 +5,7 @@ import { composer } from "../../../ir/ops/compose.ts";
 import { tensorOf } from "../../../ir/tensor.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
-import { dtypeOf, elemTypeName } from "../proto/elem-types.ts";
+import { dtypeNumbered } from "./convert.ts";
 
 interface Transform {
   readonly axis: number;
@@ -76,9 +76,7 @@ const stft = defineOnnxOp({
 
 /** The element type that `output_datatype` names, as a constant of f64 values cast to it. */
 function constantOf(c: ImportContext, shape: readonly number[], values: readonly number[]): Value {
-  const type = c.int("output_datatype", 1);
-  const dtype = dtypeOf(type) ?? c.unsupported(`elements of type ${elemTypeName(type)}`);
-  return composer(c.b, c.loc).cast(c.constant(tensorOf("f64", shape, values)), dtype);
+  return composer(c.b, c.loc).cast(c.constant(tensorOf("f64", shape, values)), dtypeNumbered(c, c.int("output_datatype", 1)));
 }
 
 /** A sum of cosines: `terms[k]` cos(2 pi k n / N). */

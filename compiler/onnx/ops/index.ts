@@ -11,6 +11,7 @@ import { contribTable } from "./contrib.ts";
 import { controlTable } from "./control.ts";
 import { convertTable } from "./convert.ts";
 import { convolutionTable } from "./convolution.ts";
+import { dropoutTable } from "./dropout.ts";
 import { einsumTable } from "./einsum.ts";
 import { elementwiseTable } from "./elementwise.ts";
 import { gatherTable } from "./gather.ts";
@@ -38,6 +39,7 @@ export const onnxOps: readonly OnnxOp[] = [
   ...controlTable,
   ...convertTable,
   ...convolutionTable,
+  ...dropoutTable,
   ...einsumTable,
   ...elementwiseTable,
   ...gatherTable,

@@ -10,6 +10,8 @@ export interface Printer {
   readonly func: string;
   /** The printed name of a variable. */
   variable(name: string): string;
+  /** Whether a variable is ever set after its declaration. */
+  isSet(name: string): boolean;
   /** The printed name of a function. */
   callee(name: string): string;
   /** Notes that the module needs a view or function of the prelude. */
@@ -37,11 +39,13 @@ const CONDITION = 2;
 
 const atom = (text: string): Printed => ({ text, level: ATOM });
 const wrap = (p: Printed, level: number): string => (p.level >= level ? p.text : `(${p.text})`);
-const infix = (op: string, level: number, a: Printed, b: Printed): Printed => ({
+function infix(op: string, level: number, a: Printed, b: Printed): Printed {
+  // Few know how bit operators and shifts bind: everything in them gets parentheses.
+  if (level >= OR && level <= SHIFT && level !== EQUALITY && level !== RELATION)
+    return { text: `${wrap(a, 14)} ${op} ${wrap(b, 14)}`, level };
   // Left-associative: the right operand binds tighter.
-  text: `${wrap(a, level)} ${op} ${wrap(b, level + 1)}`,
-  level,
-});
+  return { text: `${wrap(a, level)} ${op} ${wrap(b, level + 1)}`, level };
+}
 const apply = (name: string, ...args: readonly Printed[]): Printed => atom(`${name}(${args.map((a) => a.text).join(", ")})`);
 const number = (n: number): Printed => atom(String(n));
 

@@ -2,7 +2,7 @@
 
 import type { Expr } from "../../ir/kernel/types.ts";
 import { type Func, isVector, type Program, type Stmt } from "../../ir/kernel/types.ts";
-import { operands } from "../../ir/kernel/walk.ts";
+import { operands, visitStatements } from "../../ir/kernel/walk.ts";
 import { errors } from "./diagnostics.ts";
 import { type Printer, printElement, printExpression } from "./expression.ts";
 import { FUNCTIONS, TAKEN, VIEWS } from "./prelude.ts";
@@ -26,7 +26,7 @@ function printStatement(s: Stmt, p: Printer, indent: string): string {
   const block = (body: readonly Stmt[]): string => `{\n${printBody(body, p, `${indent}  `)}${indent}}`;
   switch (s.kind) {
     case "let":
-      return line(`let ${p.variable(s.name)} = ${printExpression(s.value, p)};`);
+      return line(`${p.isSet(s.name) ? "let" : "const"} ${p.variable(s.name)} = ${printExpression(s.value, p)};`);
     case "set":
       return line(`${p.variable(s.name)} = ${printExpression(s.value, p)};`);
     case "store": {
@@ -58,8 +58,13 @@ function printStatement(s: Stmt, p: Printer, indent: string): string {
 }
 
 function printFunction(func: Func, functions: ReadonlySet<string>, use: (name: string) => string): string {
+  const set = new Set<string>();
+  visitStatements(func.body, (s) => {
+    if (s.kind === "set") set.add(s.name);
+  });
   const p: Printer = {
     func: func.name,
+    isSet: (name) => set.has(name),
     // A dollar sign cannot occur in kernel names.
     variable: (name) => (TAKEN.has(name) || functions.has(name) ? `${name}$` : name),
     callee: (name) => (TAKEN.has(name) ? `${name}$` : name),

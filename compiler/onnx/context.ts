@@ -2,6 +2,7 @@
 
 import type { Loc } from "../../ir/diagnostics.ts";
 import { dependencies, type Value } from "../../ir/graph.ts";
+import { fromF16 } from "../../ir/scalar/f16.ts";
 import { toNumbers } from "../../ir/tensor.ts";
 import { filled, toTensor } from "./constants.ts";
 import { importErrors } from "./diagnostics.ts";
@@ -126,7 +127,8 @@ export function importContext(
     },
     numbers(k, otherwise) {
       if (!inputs[k] && otherwise) return otherwise;
-      return toNumbers(this.known(k));
+      const t = this.known(k);
+      return t.dtype === "f16" ? Array.from(t.data as Uint16Array, fromF16) : toNumbers(t);
     },
     needs(v, why) {
       const names = inputsOf(v, session.captured);

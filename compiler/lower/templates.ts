@@ -10,6 +10,7 @@ import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Margin } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 import { convCsr } from "./templates/conv-csr.ts";
+import { convDense } from "./templates/conv-dense.ts";
 import type { ConvSpec, Pair } from "./templates/conv-spec.ts";
 import { type Unit, unitOf } from "./unit.ts";
 
@@ -68,7 +69,7 @@ function convolution(u: Unit, c: GenericContext, can: Capabilities): Lowered | u
     epilogue,
     target: can,
   };
-  const lowered = convCsr(spec);
+  const lowered = w!.type.layout === "csr" ? (convCsr(spec) ?? convDense(spec)) : convDense(spec);
   if (!lowered) return undefined;
   // The template numbers operands from its own: 0 is the input.
   const at = u.operands.indexOf(x!);

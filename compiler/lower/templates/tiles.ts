@@ -143,15 +143,18 @@ export function planSingle(a: Access, can: Capabilities): TilePlan {
   return cheapest(a, can, 1, [[1, vectorAccumulators(can)]], (accumulators) => Math.max(latency, tap + accumulators));
 }
 
+/** Vector registers that compiled code has to itself. */
+const REGISTERS = 15;
+
+/** Accumulators for each of `outputs` output channels that leave room for the loads: engines without fused operations load all of a tap first. */
+function sharedLimit(outputs: number, can: Capabilities): number {
+  if (!vectorTarget(can)) return Math.floor(vectorAccumulators(can) / outputs);
+  return can.fma ? Math.floor((REGISTERS - 1) / (outputs + 1)) : Math.floor((REGISTERS - 1 - outputs) / (outputs + 1));
+}
+
 /** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
 export function planShared(a: Access, channels: number, can: Capabilities): TilePlan {
-  const vector = vectorTarget(can);
-  // Loads are shared, so three more accumulators fit than where each has a load of its own.
-  const limit = vector ? Math.min(12, can.accumulators + 3) : vectorAccumulators(can);
-  const most = Math.min(channels, vector ? (can.fma ? 6 : 5) : 2);
-  const options = Array.from({ length: most }, (_, i) => [i + 1, Math.max(1, Math.floor(limit / (i + 1)))] as const);
+  const options = Array.from({ length: Math.min(channels, 6) }, (_, i) => [i + 1, sharedLimit(i + 1, can)] as const).filter(([, n]) => n > 0);
   const { latency } = costsOf(can);
-  return cheapest(a, can, channels, options, (accumulators, vectors, outputs) =>
-    Math.max(latency, 1 + 0.5 * (vectors + outputs) + accumulators),
-  );
+  return cheapest(a, can, channels, options, (sums, vectors, outputs) => Math.max(latency, 1 + 0.5 * (vectors + outputs) + sums));
 }

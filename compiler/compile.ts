@@ -15,7 +15,7 @@ import type { LoweredGraph, Place, Step } from "./lower/step.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
-import { explainSteps, type NodeReport } from "./report.ts";
+import { explainSteps, REPORT, reportToJson, type VariantReport } from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
 
@@ -25,6 +25,8 @@ export interface CompileGraphOptions {
   readonly pipeline?: Pipeline | undefined;
   /** Writes `model.mjs` and `model.d.ts`, typed by the model's own names. */
   readonly types?: boolean | undefined;
+  /** Writes `report.json`, which `explain` reads. Default true. */
+  readonly report?: boolean | undefined;
   /** Told what begins: for progress. */
   onStage?(stage: string): void;
   onPass?(name: string, before: Graph, after: Graph, ms: number): void;
@@ -36,10 +38,8 @@ export interface CompileGraphOptions {
 export interface CompileReport {
   readonly notes: readonly Note[];
   readonly sparsity: readonly SparsityFinding[];
-  /** Per variant, `backend:variant`, what each kernel computes and why so. */
-  readonly nodes: ReadonlyMap<string, readonly NodeReport[]>;
-  /** Bytes of the arena and of the weight image per variant. */
-  readonly memory: ReadonlyMap<string, { readonly arena: number; readonly weights: number }>;
+  /** Per variant, what it takes, what each kernel computes and why so. */
+  readonly variants: readonly VariantReport[];
   /** The graph that was lowered. */
   readonly graph: Graph;
 }
@@ -73,12 +73,20 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
   return { inputs: g.inputs.map(slot), outputs: g.outputs.map(slot) };
 }
 
+/** Bytes that kernels write for later ones to read, outputs of the model not counted. */
+function intermediateBytes({ outputs }: LoweredGraph, steps: readonly Step[]): number {
+  const out = new Set(outputs.map((o) => o.place.buffer));
+  const written = steps.flatMap((s) => (s.kind === "kernel" ? s.results : [])).filter((p) => !out.has(p.buffer));
+  return written.reduce((sum, p) => sum + p.storage.bytes, 0);
+}
+
 async function emitVariant(
   graph: Graph,
   backend: Backend,
   variant: Variant,
   weights: WeightsWriter,
-): Promise<EmittedVariant & { readonly steps: readonly Step[] }> {
+  findings: readonly SparsityFinding[],
+): Promise<EmittedVariant & { readonly report: VariantReport }> {
   const lowered = lowerGraph(graph, variant.can);
   const plan = planMemory(lowered);
   const image = createImage(weights);
@@ -98,7 +106,17 @@ async function emitVariant(
     faults: program.faults,
     steps: order.map(stepInfo),
   };
-  return { manifest, files, steps: order };
+  const nodes = explainSteps(graph, order, findings, backend.name);
+  const report: VariantReport = {
+    backend: backend.name,
+    variant: variant.name,
+    arena: manifest.arena,
+    weights: manifest.weights,
+    intermediateBytes: intermediateBytes(lowered, order),
+    kernels: nodes.length,
+    nodes,
+  };
+  return { manifest, files, report };
 }
 
 /** Compiles a graph for the backends. The ports keep the names of the graph's parameters; `outputs` names its results. */
@@ -119,16 +137,14 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   const weights = createWeightsWriter();
   const files = new Map<string, Uint8Array>();
   const variants: VariantManifest[] = [];
-  const nodes = new Map<string, readonly NodeReport[]>();
-  const memory = new Map<string, { arena: number; weights: number }>();
+  const reports: VariantReport[] = [];
   const encoder = new TextEncoder();
   for (const backend of backends) {
     for (const variant of backend.variants) {
       onStage?.(`emit ${backend.name} ${variant.name}`);
-      const emitted = await emitVariant(better, backend, variant, weights);
+      const emitted = await emitVariant(better, backend, variant, weights, sparsity);
       variants.push(emitted.manifest);
-      nodes.set(`${backend.name}:${variant.name}`, explainSteps(better, emitted.steps, sparsity));
-      memory.set(`${backend.name}:${variant.name}`, { arena: emitted.manifest.arena, weights: emitted.manifest.weights });
+      reports.push(emitted.report);
       for (const [name, content] of Object.entries(emitted.files))
         files.set(name, typeof content === "string" ? encoder.encode(content) : content);
     }
@@ -141,6 +157,8 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   if (options.types)
     for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0]!, files: [...files.keys()] }))
       files.set(name, bytes);
+  // After the types: nothing at run time reads it.
+  if (options.report ?? true) files.set(REPORT, encoder.encode(reportToJson(notes, reports)));
   const artifact = createArtifact({ name: graph.name, ...ports, variants, files });
-  return { artifact, report: { notes, sparsity, nodes, memory, graph: better } };
+  return { artifact, report: { notes, sparsity, variants: reports, graph: better } };
 }

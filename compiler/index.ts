@@ -36,6 +36,8 @@ export interface CompileOptions {
   readonly external?: boolean;
   /** Writes `model.mjs` and `model.d.ts`, typed by the model's own names. Default false. */
   readonly types?: boolean;
+  /** Writes `report.json`, which `sparsec explain` reads; nothing at run time does. Default true. */
+  readonly report?: boolean;
   /** Told what begins: for progress. */
   onStage?(stage: string): void;
   onPass?(name: string, before: Graph, after: Graph, ms: number): void;
@@ -53,6 +55,13 @@ function backendOf(b: string | Backend): Backend {
     throw new SparsecError("unknown-backend", `there is no backend '${b}'`, undefined, `built in: ${[...BACKENDS.keys()].join(", ")}`);
   return known;
 }
+
+/** The backends that the options name. Errors: `unknown-backend`. */
+export const resolveBackends = (options: CompileOptions): readonly Backend[] => (options.backends ?? ["wasm"]).map(backendOf);
+
+/** The passes that the options ask for. */
+export const resolvePipeline = ({ passes }: CompileOptions): Pipeline =>
+  typeof passes === "function" ? passes(defaultPipeline) : (passes ?? defaultPipeline);
 
 async function read(path: string): Promise<Uint8Array> {
   try {
@@ -89,12 +98,12 @@ export async function compileModel(
 ): Promise<Compiled & { readonly notes: readonly string[] }> {
   options.onStage?.("read");
   const { graph, outputs, notes } = await importModel(model, options);
-  const { passes } = options;
   const compiled = await compileGraph(graph, outputs, {
-    backends: (options.backends ?? ["wasm"]).map(backendOf),
+    backends: resolveBackends(options),
     sparsity: options.sparsity,
-    pipeline: typeof passes === "function" ? passes(defaultPipeline) : passes,
+    pipeline: resolvePipeline(options),
     types: options.types,
+    report: options.report,
     debug: options.debug,
     ...(options.onStage ? { onStage: options.onStage } : {}),
     ...(options.onPass ? { onPass: options.onPass } : {}),
@@ -112,9 +121,10 @@ export { SparsecError } from "../ir/diagnostics.ts";
 export type { Artifact } from "./artifact.ts";
 export { type Backend, type Capabilities, defineBackend, type Emitted, type Variant } from "./backend.ts";
 export { type Compiled, type CompileReport, compileGraph } from "./compile.ts";
+export { type Config, defineConfig } from "./config.ts";
 export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
 export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
-export type { NodeReport } from "./report.ts";
+export type { NodeReport, VariantReport } from "./report.ts";
 export type { SparsityFinding } from "./sparsity/finding.ts";
 export type { TypedArray };

@@ -1,8 +1,10 @@
 // What `explain` shows: for every kernel, what it computes, on which shapes, how sparse its weights are, and why it was chosen.
 
-import type { Graph } from "../ir/graph.ts";
+import { type Graph, type Node, topological } from "../ir/graph.ts";
+import { isCompute } from "../ir/op.ts";
 import { typeToString } from "../ir/types.ts";
 import type { Step } from "./lower/step.ts";
+import type { Note } from "./pipeline.ts";
 import { countZeros } from "./sparsity/count-zeros.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { patternToString } from "./sparsity/finding.ts";
@@ -10,8 +12,11 @@ import { patternToString } from "./sparsity/finding.ts";
 export interface NodeReport {
   /** ONNX nodes that the kernel computes. */
   readonly nodes: readonly string[];
-  /** The tensor operators, in order. */
+  /** The one of them that gives the kernel its loops: the convolution of a convolution with bias and activation. */
+  readonly name: string;
+  /** That one's tensor operator, and all of them, in order. */
   readonly op: string;
+  readonly ops: readonly string[];
   readonly shape: string;
   /** The largest constant operand: elements and exact zeros; absent without one. */
   readonly elements?: number;
@@ -19,17 +24,44 @@ export interface NodeReport {
   readonly pattern?: string;
   readonly format?: string;
   readonly kernel: string;
+  readonly backend: string;
   /** Bytes written. */
   readonly bytes: number;
   readonly why: string;
 }
 
+/** One program of an artifact: what it takes, and its kernels in order. */
+export interface VariantReport {
+  readonly backend: string;
+  readonly variant: string;
+  /** Bytes of the arena, of the weight image, and of all values that kernels write and later ones read. */
+  readonly arena: number;
+  readonly weights: number;
+  readonly intermediateBytes: number;
+  readonly kernels: number;
+  readonly nodes: readonly NodeReport[];
+}
+
+/** The members of a region, or the node itself. */
+const members = (n: Node): readonly Node[] =>
+  n.op === "fused" ? topological((n.attrs.body as Graph).outputs).filter((m) => m.op !== "param" && m.op !== "const") : [n];
+
+/** The member whose loops are the kernel's: the one that reduces or moves data, else the first. */
+function anchorOf(graph: Graph, inner: readonly Node[], fallback: Node): Node {
+  const moves = inner.find((m) => {
+    const op = graph.ops.get(m.op);
+    return !op || !isCompute(op) || !op.elementwise;
+  });
+  return moves ?? inner[0] ?? fallback;
+}
+
 /** One row per kernel step, in order. */
-export function explainSteps(graph: Graph, steps: readonly Step[], findings: readonly SparsityFinding[]): NodeReport[] {
+export function explainSteps(graph: Graph, steps: readonly Step[], findings: readonly SparsityFinding[], backend: string): NodeReport[] {
   return steps.flatMap((s): NodeReport[] => {
     if (s.kind !== "kernel") return [];
     const names = s.node.locs.map((l) => l.name);
-    const body = s.node.op === "fused" ? (s.node.attrs.body as Graph) : undefined;
+    const inner = members(s.node);
+    const anchor = anchorOf(graph, inner, s.node);
     const weights = s.node.inputs
       .filter((v) => v.node.op === "const")
       .map((v) => graph.weights.get(v.node.attrs.ref as string))
@@ -38,15 +70,35 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
     return [
       {
         nodes: names,
-        op: body ? (s.lowered.functions.at(-1)?.doc ?? "fused") : s.node.op,
+        name: anchor.locs[0]?.name ?? names[0] ?? "",
+        op: anchor.op,
+        ops: inner.map((m) => m.op),
         shape: s.node.results.map((r) => typeToString(r.type)).join(", "),
         ...(weights && weights.data.length > 1 ? { elements: weights.data.length, zeros: countZeros(weights) } : {}),
         ...(finding ? { pattern: patternToString(finding.pattern) } : {}),
         format: s.lowered.format ?? "dense",
         kernel: s.lowered.kernel,
+        backend,
         bytes: s.results.reduce((sum, p) => sum + p.storage.bytes, 0),
         why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
       },
     ];
   });
+}
+
+/** The report as an artifact carries it: the file that `explain` reads. */
+export interface ReportFile {
+  readonly version: 1;
+  readonly notes: readonly Note[];
+  readonly variants: readonly VariantReport[];
+}
+
+export const REPORT = "report.json";
+
+/** A line for each kernel; the same bytes for the same report. */
+export function reportToJson(notes: readonly Note[], variants: readonly VariantReport[]): string {
+  const line = (x: unknown): string => `\n${JSON.stringify(x)}`;
+  const variant = ({ nodes, ...head }: VariantReport): string =>
+    `\n${JSON.stringify(head).slice(0, -1)},"nodes":[${nodes.map(line).join(",")}]}`;
+  return `{"version":1,"notes":[${notes.map(line).join(",")}],\n"variants":[${variants.map(variant).join(",")}]}\n`;
 }

@@ -1,0 +1,129 @@
+// The table of contents of the command line: what each command is called, takes and shows. Its work is loaded when it is asked for.
+
+import { type ArgsDef, type CommandDef, defineCommand } from "citty";
+import type { Flags } from "./flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Does the work of a command. Gives the exit code where it is not 0. */
+export type Run = (flags: Flags, terminal: Terminal) => Promise<number | undefined>;
+
+export interface Command {
+  readonly definition: CommandDef;
+  readonly args: ArgsDef;
+  readonly examples: readonly string[];
+  load(): Promise<{ readonly run: Run }>;
+}
+
+const json = { type: "boolean", description: "one JSON document on stdout, errors too" } as const;
+const model = (what: string) => ({ type: "positional", description: what }) as const;
+/** What decides how a model is compiled; each may be given again and again. */
+const compiling = {
+  backend: { type: "string", valueHint: "wasm,js", description: "backends to compile for (default wasm)" },
+  dim: { type: "string", valueHint: "batch=1", description: "value of a symbolic dimension; repeatable" },
+  "input-shape": { type: "string", valueHint: "x=1x3x224x224", description: "whole shape of an input; repeatable" },
+  const: { type: "string", valueHint: "sr=16000", description: "fixes an input: number, list 1,2,3, or x.npy; repeatable" },
+  sparsity: { type: "enum", options: ["auto", "off"], description: "off leaves every weight dense (default auto)" },
+  config: { type: "string", valueHint: "FILE", description: "config file (default: the nearest sparsec.config.ts; none: no config)" },
+  external: {
+    type: "boolean",
+    default: true,
+    description: "read tensors from files beside the model",
+    negativeDescription: "refuse tensors in files beside the model",
+  },
+} as const satisfies ArgsDef;
+const feeding = {
+  input: { type: "string", valueHint: "x=x.npy", description: "value of an input; repeatable" },
+  random: { type: "string", valueHint: "SEED", description: "random values for inputs that are not given" },
+  range: {
+    type: "string",
+    valueHint: "x=0:511",
+    description: "limits of an input's random values; repeatable (default -1:1, integers 0:1)",
+  },
+} as const satisfies ArgsDef;
+
+const command = (
+  name: string,
+  description: string,
+  args: ArgsDef,
+  examples: readonly string[],
+  load: Command["load"],
+): readonly [string, Command] => [name, { definition: defineCommand({ meta: { name, description }, args }), args, examples, load }];
+
+export const commands: ReadonlyMap<string, Command> = new Map([
+  command(
+    "compile",
+    "Compiles an ONNX model to an artifact",
+    {
+      model: model("the model, an .onnx file"),
+      out: { type: "string", alias: "o", valueHint: "FOLDER", description: "folder to write (default: MODEL.sparsec)" },
+      ...compiling,
+      json,
+    },
+    ["sparsec compile model.onnx", "sparsec compile model.onnx -o out.sparsec --backend wasm,js --dim batch=1 --const sr=16000"],
+    () => import("./compile.ts"),
+  ),
+  command(
+    "run",
+    "Runs an artifact, or a model compiled in memory, once",
+    {
+      model: model("an artifact's folder or an .onnx file"),
+      ...feeding,
+      device: { type: "string", valueHint: "wasm|js", description: "what to run on (default auto)" },
+      out: { type: "string", valueHint: "FOLDER", description: "writes output_K.npy and outputs.json there" },
+      ...compiling,
+      json,
+    },
+    ["sparsec run model.sparsec --input image=image.npy --out results", "sparsec run model.onnx --random 1 --range ids=0:511"],
+    () => import("./run.ts"),
+  ),
+  command(
+    "explain",
+    "Shows what was made of each node, and why",
+    {
+      model: model("an artifact's folder or an .onnx file"),
+      device: { type: "string", valueHint: "wasm:relaxed", description: "the variant to show (default: the first)" },
+      ...compiling,
+      json,
+    },
+    ["sparsec explain model.sparsec", "sparsec explain model.onnx --sparsity off --json"],
+    () => import("./explain.ts"),
+  ),
+  command(
+    "opt",
+    "Runs passes over a graph and prints it",
+    {
+      graph: model("an .ir or .onnx file"),
+      passes: { type: "positional", required: false, description: "further passes, as --pass names them" },
+      pass: { type: "string", valueHint: "NAME", description: "passes to run, in order (default: the whole pipeline); repeatable" },
+      "dump-after": { type: "string", valueHint: "NAME|all", description: "prints the graph after a pass to stderr; repeatable" },
+      "time-passes": { type: "boolean", description: "prints the time of each pass to stderr" },
+      "stop-after": { type: "string", valueHint: "N", description: "ends after N passes" },
+      ...compiling,
+      json,
+    },
+    ["sparsec opt graph.ir --pass canonicalize --pass fuse", "sparsec opt model.onnx --stop-after 3 --time-passes"],
+    () => import("./opt.ts"),
+  ),
+  command(
+    "diff",
+    "Compares a model's values on several devices, node by node",
+    {
+      model: model("an .onnx file"),
+      devices: { type: "string", valueHint: "wasm,js,reference", description: "devices to compare (default wasm,js,reference)" },
+      ...feeding,
+      tolerance: { type: "string", valueHint: "1e-4", description: "largest relative error |d| / |expected| that counts as equal" },
+      top: { type: "string", valueHint: "10", description: "how many nodes to show (default 10)" },
+      ...compiling,
+      json,
+    },
+    ["sparsec diff model.onnx --random 1", "sparsec diff model.onnx --devices wasm,reference --input image=image.npy"],
+    () => import("./diff.ts"),
+  ),
+  command(
+    "doctor",
+    "Tells what this machine can run, and how to get what is missing",
+    { json },
+    ["sparsec doctor"],
+    () => import("./doctor.ts"),
+  ),
+]);

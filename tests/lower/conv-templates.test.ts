@@ -4,9 +4,10 @@ import { describe, expect, test } from "vitest";
 import type { Lowered } from "../../compiler/lower/template.ts";
 import { convCsr } from "../../compiler/lower/templates/conv-csr.ts";
 import { convDense } from "../../compiler/lower/templates/conv-dense.ts";
+import { convDepthwise } from "../../compiler/lower/templates/conv-depthwise.ts";
 import type { ConvSpec } from "../../compiler/lower/templates/conv-spec.ts";
 import { balanced } from "../../compiler/lower/templates/tiles.ts";
-import { blank, type ConvCase, convProblem, mismatch, relaxed, scalars } from "./conv-cases.ts";
+import { baseline, blank, type ConvCase, convProblem, mismatch, relaxed, scalars } from "./conv-cases.ts";
 import { runInterpreted, runWasm } from "./run-lowered.ts";
 
 type Template = (spec: ConvSpec) => Lowered | undefined;
@@ -112,6 +113,27 @@ for (const [name, template] of TEMPLATES)
       expect(await asWasm(template, k)).toBeUndefined();
     });
   });
+
+describe("convDepthwise", () => {
+  const depthwise: readonly (readonly [string, ConvCase])[] = [
+    ...SHAPES.filter(([, k]) => k.groups === k.c && k.c > 1),
+    ["one channel", { c: 1, h: 9, w: 12, m: 1, kernel: three, pads: same, input: margin, output: margin }],
+    ["5x5 stride 2", { c: 3, h: 9, w: 12, m: 3, kernel: [5, 5], strides: [2, 2], pads: [2, 2, 2, 2], groups: 3, output: margin }],
+    ["7x7", { c: 2, h: 9, w: 14, m: 2, kernel: [7, 7], pads: [3, 3, 3, 3], groups: 2, input: wide, output: margin }],
+    ["3x3, batch", { n: 2, c: 4, h: 5, w: 30, m: 4, kernel: three, pads: same, groups: 4, input: margin, output: margin, bias: true }],
+    ["many channels", { c: 70, h: 7, w: 7, m: 70, kernel: three, pads: same, groups: 70, input: margin, output: margin }],
+  ];
+  for (const [shape, k] of depthwise)
+    for (const target of [baseline, relaxed, scalars])
+      test(`${shape}, ${target === baseline ? "baseline" : target.fma ? "relaxed" : "scalars"}`, () =>
+        expect(interpreted(convDepthwise, { ...k, target })).toBeUndefined());
+  test("as wasm", async () => {
+    for (const [, k] of depthwise) expect(await asWasm(convDepthwise, k)).toBeUndefined();
+  });
+  test("refuses other groups", () => {
+    expect(convDepthwise(convProblem({ c: 4, h: 4, w: 6, m: 6, kernel: three, pads: same, groups: 2 }).spec)).toBeUndefined();
+  });
+});
 
 describe("streams of convCsr", () => {
   const packed = (k: ConvCase) => convCsr(convProblem(k).spec)!.bindings.flatMap((b) => (b.kind === "packed" ? [b.packed] : []));

@@ -154,7 +154,9 @@ function sharedLimit(outputs: number, can: Capabilities): number {
 
 /** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
 export function planShared(a: Access, channels: number, can: Capabilities): TilePlan {
-  const options = Array.from({ length: Math.min(channels, 6) }, (_, i) => [i + 1, sharedLimit(i + 1, can)] as const).filter(([, n]) => n > 0);
+  const options = Array.from({ length: Math.min(channels, 6) }, (_, i) => [i + 1, sharedLimit(i + 1, can)] as const).filter(
+    ([, n]) => n > 0,
+  );
   const { latency } = costsOf(can);
   return cheapest(a, can, channels, options, (sums, vectors, outputs) => Math.max(latency, 1 + 0.5 * (vectors + outputs) + sums));
 }

@@ -51,6 +51,12 @@ const exp32 = define("math_exp_f32", "e^a to 0.51 ulp", ["f32"], (body, a) => {
   return k.cast("f32", k.mul(k.mul(y, powerOfTwo(half)), powerOfTwo(k.sub(whole, half))));
 });
 
+/** e^x to 4e-10, inline, for -80 < x < 80. */
+export function shortExp(body: Body, x: Expr): Expr {
+  const { n, r } = reduce(body, x);
+  return k.mul(k.add(f64(1), expTail(r, EXP_SHORT)), powerOfTwo(k.cast("i32", n)));
+}
+
 const expm1 = define("math_expm1_f64", "e^a - 1 to 1e-15", ["f64"], (_, a) =>
   k.select(k.lt(abs(a), f64(0.34)), expTail(a, EXP), k.sub(k.call("f64", "math_exp_f64", [a]), f64(1))),
 );

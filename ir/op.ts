@@ -68,9 +68,12 @@ interface OpHead {
   readonly effect?: boolean;
 }
 
-/** One element as an expression. `elementwise`: every operand is read once, at the (broadcast) coordinates of the result. */
+/**
+ * One element as an expression. `elementwise`: every operand is read once, at the (broadcast) coordinates of the result; with "first",
+ * the first operand is, and the others are small: they hold a value for each index of an axis, say.
+ */
 export interface ComputeOp extends OpHead {
-  readonly elementwise?: boolean;
+  readonly elementwise?: boolean | "first";
   compute(c: Compute, result: number): Scalar;
 }
 /** The same values as a graph of simpler operators. */
@@ -90,6 +93,7 @@ export type OpDef = ComputeOp | ComposeOp | KernelOp | CoreOp;
 
 export const isCompute = (op: OpDef): op is ComputeOp => "compute" in op;
 export const isCompose = (op: OpDef): op is ComposeOp => "compose" in op;
+export const isElementwise = (op: OpDef): boolean => isCompute(op) && op.elementwise !== undefined && op.elementwise !== false;
 export const isKernel = (op: OpDef): op is KernelOp => "kernel" in op;
 
 /** Identity at run time; checks at compile time. Never registers anything. */
@@ -110,9 +114,18 @@ export function opSet(...groups: readonly (readonly OpDef[])[]): OpSet {
 const index = (name: string): Scalar => ({ kind: "index", type: "i32", name });
 const NARROW: ReadonlySet<string> = new Set<NarrowType>(["i4", "u4", "i8", "u8", "i16", "u16", "f16"]);
 
+/** Whether an integer is a float clamped between constants that the element type holds: storing changes nothing then. */
+function isClamped(dtype: DType, s: Scalar): boolean {
+  if (s.kind !== "cast" || s.a.kind !== "binary" || s.a.op !== "min" || s.a.a.kind !== "binary" || s.a.a.op !== "max") return false;
+  const [low, high] = [s.a.a.b, s.a.b];
+  const range = DTYPES[dtype];
+  if (low.kind !== "const" || high.kind !== "const" || range.min === undefined) return false;
+  return Number(low.value) >= Number(range.min) && Number(high.value) <= Number(range.max);
+}
+
 /** Brings a computed value to what storing it as `dtype` and loading it again gives. */
 export const narrowTo = (dtype: DType, s: Scalar): Scalar =>
-  NARROW.has(dtype) && s.kind !== "read" ? wrap<Scalar>(dtype as NarrowType, s) : s;
+  NARROW.has(dtype) && s.kind !== "read" && !isClamped(dtype, s) ? wrap<Scalar>(dtype as NarrowType, s) : s;
 
 /** The names of a result's coordinates: `i0`, `i1`, ... */
 export const coordinate = (axis: number): string => `i${axis}`;

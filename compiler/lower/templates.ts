@@ -1,8 +1,8 @@
 // The menu of fast kernels: which template takes a unit, and what it wants of its operands' layout.
 
 import type { Node, Value } from "../../ir/graph.ts";
-import { isCompute, type OpSet } from "../../ir/op.ts";
-import { isStatic } from "../../ir/types.ts";
+import { isElementwise, type OpSet } from "../../ir/op.ts";
+import { isStatic, sameShape } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { epilogueOf } from "./epilogue.ts";
 import { NotVectorizable } from "./generic/element.ts";
@@ -18,13 +18,12 @@ const pair = (xs: readonly number[]): Pair => [xs[0]!, xs[1]!];
 
 /** The convolution that a unit starts with, when everything after it is elementwise on its result's shape. */
 function anchorConv(u: Unit, ops: OpSet): Node | undefined {
-  const [conv, ...rest] = u.nodes;
-  if (conv?.op !== "conv" || u.roots.length !== 1 || conv.inputs[0]!.type.shape.length !== 4) return undefined;
+  const conv = u.nodes.find((n) => n.op === "conv");
+  const inside = new Set(u.nodes);
+  if (!conv || u.roots.length !== 1 || conv.inputs[0]!.type.shape.length !== 4 || conv.inputs.some((v) => inside.has(v.node)))
+    return undefined;
   const out = conv.results[0]!.type;
-  const elementwise = rest.every((n) => {
-    const op = ops.get(n.op)!;
-    return isCompute(op) && op.elementwise === true;
-  });
+  const elementwise = u.nodes.every((n) => n === conv || (isElementwise(ops.get(n.op)!) && sameShape(n.results[0]!.type.shape, out.shape)));
   const plain = [conv.inputs[0]!.type, out, u.node.results[0]!.type].every(
     (t) => t.dtype === "f32" && isStatic(t) && t.shape.every((d) => (d as number) > 0),
   );

@@ -13,9 +13,6 @@ const MOST_NODES = 32;
 /** These only relabel bytes, or let their operands be produced in place: as nodes of their own they cost nothing. */
 const FREE: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
 
-/** These read their first operand where they write; their scales lie along an axis, which is no broadcast in general. */
-const PER_ELEMENT: ReadonlySet<string> = new Set(["quantize", "dequantize"]);
-
 /** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
 const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);
 
@@ -26,7 +23,7 @@ function roleOf(ops: OpSet, n: Node): Role {
   const op = ops.get(n.op)!;
   if (!isCompute(op) || op.effect || n.results.length !== 1 || n.inputs.length === 0 || FREE.has(n.op)) return "outside";
   if (!isStatic(n.results[0]!.type) || !n.inputs.every((v) => isStatic(v.type))) return "outside";
-  return op.elementwise || PER_ELEMENT.has(n.op) ? "elementwise" : "anchor";
+  return op.elementwise ? "elementwise" : "anchor";
 }
 
 const shapeOf = (n: Node): readonly Dim[] => n.results[0]!.type.shape;

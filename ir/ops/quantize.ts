@@ -42,6 +42,7 @@ export const quantize = defineOp({
     "x / scale rounded to nearest even, plus the zero point (0 without it), saturated to `to`. Scale and zero point are scalars, or hold one " +
     "value for each index of `axis` (`block` 0), or for each `block` elements along it.",
   operands: ["x", "scale", "zero_point?"],
+  elementwise: "first",
   infer(c) {
     const x = operandOf(c, 0, ["float", "int"]);
     const to = c.attrs["to"] as DType;
@@ -69,6 +70,7 @@ export const dequantize = defineOp({
     "(x - zero point) * scale, of the scale's type. Scale and zero point are scalars, or hold one value for each index of `axis` (`block` 0), " +
     "or for each `block` elements along it.",
   operands: ["x", "scale", "zero_point?"],
+  elementwise: "first",
   infer(c) {
     const x = c.types[0]!;
     if (!QUANTIZED.has(x.dtype)) c.fail(`cannot dequantize ${typeToString(x)}`);

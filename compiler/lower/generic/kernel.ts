@@ -4,7 +4,7 @@ import type { Value } from "../../../ir/graph.ts";
 import { add, binary, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts";
 import { isVector } from "../../../ir/kernel/types.ts";
-import { isCompute, type OpSet } from "../../../ir/op.ts";
+import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { sameShape } from "../../../ir/types.ts";
 import { memoryOf, type Storage, sameStorage } from "../storage.ts";
@@ -118,10 +118,7 @@ function build(
 
 /** Elementwise units read each operand only where they write, when it lies as the result does. */
 function overwrites(u: Unit, c: GenericContext): number[] {
-  const elementwise = u.nodes.every((n) => {
-    const op = c.ops.get(n.op)!;
-    return isCompute(op) && op.elementwise === true;
-  });
+  const elementwise = u.nodes.every((n) => isElementwise(c.ops.get(n.op)!));
   if (!elementwise || u.roots.length !== 1) return [];
   const out = u.node.results[0]!;
   return u.operands.flatMap((v, k) =>

@@ -74,17 +74,23 @@ function kernel({ mode, cubicA: a }: ResizeModes, t: number): number {
   return t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a : 0;
 }
 
+/** Downsampling with antialiasing stretches the kernel over what one output element covers. */
+const stretchOf = (scale: number, { antialias, mode }: ResizeModes): number => (antialias && mode !== "nearest" ? Math.min(scale, 1) : 1);
+/** The first tap before the source position's floor, as a number <= 0. */
+const firstTap = (scale: number, modes: ResizeModes): number => Math.floor(-(modes.mode === "cubic" ? 2 : 1) / stretchOf(scale, modes)) + 1;
+
+/** Source elements that one output element may need. */
+export const tapsOf = (scale: number, modes: ResizeModes): number => (modes.mode === "nearest" ? 1 : 2 - 2 * firstTap(scale, modes));
+
 /** The table of one axis, or the name of a mode that is unknown. */
 export function axisTable(axis: ResizedAxis, modes: ResizeModes): AxisTable | string {
   const index: number[][] = [];
   const weight: number[][] = [];
   const outside: boolean[] = [];
   const last = axis.from - 1;
-  // Downsampling with antialiasing stretches the kernel over what one output element covers.
-  const stretch = modes.antialias && modes.mode !== "nearest" ? Math.min(axis.scale, 1) : 1;
-  const reach = (modes.mode === "cubic" ? 2 : 1) / stretch;
-  const first = Math.floor(-reach) + 1;
-  const taps = 2 - 2 * first;
+  const stretch = stretchOf(axis.scale, modes);
+  const first = firstTap(axis.scale, modes);
+  const taps = tapsOf(axis.scale, modes);
   for (let o = 0; o < axis.to; o++) {
     const x = coordinate(modes.coordinates, o, axis);
     if (x === undefined) return modes.coordinates;

@@ -5,7 +5,7 @@ import { type Elements, elements } from "./elements.ts";
 import type { Expr, Func } from "./types.ts";
 
 /** Bytes of scratch that sorting `n` positions takes. */
-export const sortScratch = (n: number): number => 2 * n * 4;
+export const sortScratch = (n: number): number => 2 * Math.max(1, n) * 4;
 
 /** The sorted positions within the scratch of `sort`: i32, from element `offset` on. */
 export const sortedAt = (n: number): number => {

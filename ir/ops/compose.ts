@@ -13,6 +13,10 @@ export interface Composer {
   op(name: string, inputs: readonly (Value | number)[], attrs?: Attrs): Value;
   /** A scalar constant of rank 0. */
   scalar(dtype: DType, value: number): Value;
+  /** One value all over. */
+  fill(dtype: DType, shape: readonly number[], value: number): Value;
+  /** i32: 0, 1, ..., along one axis of a tensor of `rank` axes whose others have extent 1. */
+  positions(count: number, axis: number, rank: number): Value;
   reshape(x: Value, shape: readonly number[]): Value;
   transpose(x: Value, perm: readonly number[]): Value;
   /** `length` elements from `start` on along one axis. */
@@ -41,6 +45,12 @@ export function composer(b: GraphBuilder, loc: Loc | undefined): Composer {
     b,
     op,
     scalar,
+    fill: (dtype, shape, value) => op("expand", [scalar(dtype, value)], { shape }),
+    positions: (count, axis, rank) =>
+      c.reshape(
+        op("range", [scalar("i32", 0), scalar("i32", 1)], { count }),
+        Array.from({ length: rank }, (_, a) => (a === axis ? count : 1)),
+      ),
     reshape: (x, shape) => (same(maxShape(x.type), shape) ? x : op("reshape", [x], { shape })),
     transpose: (x, perm) => (perm.every((p, i) => p === i) ? x : op("transpose", [x], { perm })),
     part(x, axis, start, length) {

@@ -71,7 +71,7 @@ export const det = defineOp({
         },
       ],
       entry: "det",
-      scratch: n * n * 8,
+      scratch: Math.max(1, n * n) * 8,
       faults: [],
     };
   },

@@ -1,4 +1,4 @@
-// Sampling an image or a volume at the points of a grid.
+// Sampling an image or a volume at the points of a grid, and grids of affine maps.
 
 import { defineOp } from "../op.ts";
 import { constant } from "../scalar/build.ts";
@@ -26,6 +26,7 @@ import {
 } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { tensor, typeToString } from "../types.ts";
+import { FLOAT, intsAttr, operandOf } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 /** Folds x back into [low, high] at both ends, as often as it takes. */
@@ -106,4 +107,34 @@ export const gridSample = defineOp({
   },
 });
 
-export const gridSampleOps = [gridSample] as const;
+export const affineGrid = defineOp({
+  name: "affine_grid",
+  doc:
+    "The points [n, ...shape, rank] of `grid_sample` that the affine maps theta [n, rank, rank + 1] take the pixels' centres to; coordinates " +
+    "run, last axis first, from -1 to 1 across the image, or between the corner pixels' centres where `align_corners`.",
+  operands: ["theta"],
+  infer(c) {
+    const [theta, shape] = [staticShape(c, 0), intsAttr(c, "shape", undefined, 1)];
+    operandOf(c, 0, FLOAT);
+    const rank = shape.length;
+    if (theta.length !== 3 || theta[1] !== rank || theta[2] !== rank + 1)
+      c.fail(`expects [n, ${rank}, ${rank + 1}], got ${typeToString(c.types[0]!)}`);
+    return tensor(c.types[0]!.dtype, [theta[0]!, ...shape, rank]);
+  },
+  compute(c) {
+    const shape = c.attrs["shape"] as readonly number[];
+    const rank = shape.length;
+    const [n, row] = [c.i[0]!, c.i.at(-1)!];
+    const entry = (column: number): Scalar => c.read(0, [n, row, constant("i32", column)]);
+    /** The coordinate along the axis that is `k`-th from the end. */
+    const along = (k: number): Scalar => {
+      const extent = shape[rank - 1 - k]!;
+      const i = cast(entry(k).type, c.i[rank - k]!);
+      if (c.attrs["align_corners"]) return extent === 1 ? constant(i.type, -1) : sub(mul(i, 2 / (extent - 1)), 1);
+      return sub(div(add(mul(i, 2), 1), extent), 1);
+    };
+    return shape.reduce<Scalar>((sum, _, k) => add(sum, mul(entry(k), along(k))), entry(rank));
+  },
+});
+
+export const gridSampleOps = [gridSample, affineGrid] as const;

@@ -140,7 +140,12 @@ export const nonMaxSuppression = defineOp({
         count.set(i32(0), cast("i64", v("found"))),
       ],
     };
-    return { functions: [overlapFunction(n, attrs["centred"] === true), main], entry: "non_max_suppression", scratch: n * 4, faults: [] };
+    return {
+      functions: [overlapFunction(n, attrs["centred"] === true), main],
+      entry: "non_max_suppression",
+      scratch: Math.max(1, n) * 4,
+      faults: [],
+    };
   },
 });
 

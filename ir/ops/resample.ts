@@ -1,9 +1,10 @@
 // Resampling along axes by tables of source positions and weights: what every mode of Resize comes down to.
 
 import { defineOp } from "../op.ts";
-import { cast, literal, mul, product } from "../scalar/element.ts";
+import { cast, div, literal, mul, product } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { maxOf, tensor, typeToString } from "../types.ts";
+import { intsAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 export const resample = defineOp({
@@ -48,4 +49,25 @@ export const resample = defineOp({
   },
 });
 
-export const resampleOps = [resample] as const;
+export const repeatElements = defineOp({
+  name: "repeat_elements",
+  doc: "Each element `factors[axis]` times in a row along each axis: resampling to the nearest by whole factors.",
+  operands: ["x"],
+  infer(c) {
+    const shape = staticShape(c, 0);
+    const factors = intsAttr(c, "factors", shape.length, 1);
+    return tensor(
+      c.types[0]!.dtype,
+      shape.map((d, a) => d * factors[a]!),
+    );
+  },
+  compute(c) {
+    const factors = c.attrs["factors"] as readonly number[];
+    return c.read(
+      0,
+      c.i.map((i, a) => div(i, factors[a]!)),
+    );
+  },
+});
+
+export const resampleOps = [resample, repeatElements] as const;

@@ -173,7 +173,7 @@ export const unique = defineOp({
         count!.set(i32(0), long(v("groups"))),
       ],
     };
-    return { functions: [before, sortFunction(n, x, "before"), main], entry: "unique", scratch: 4 * n * 4, faults: [] };
+    return { functions: [before, sortFunction(n, x, "before"), main], entry: "unique", scratch: 2 * sortScratch(n), faults: [] };
   },
 });
 

@@ -1,7 +1,6 @@
 // ONNX operators that arrange elements: blocks and depth, cropping, triangles, sequences, caches.
 
 import { composer } from "../../../ir/ops/compose.ts";
-import { tensorOf, zeros } from "../../../ir/tensor.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp } from "../op.ts";
 import { dtypeNumbered } from "./convert.ts";
@@ -80,9 +79,8 @@ const eyeLike = defineOnnxOp({
     const type = c.attribute("dtype") ? c.int("dtype") : undefined;
     const dtype = type === undefined ? c.input(0).type.dtype : dtypeNumbered(c, type);
     const k = c.int("k", 0);
-    const eye = Array.from({ length: rows * columns }, (_, at) => (Math.floor(at / columns) + k === at % columns ? 1 : 0));
     const e = composer(c.b, c.loc);
-    return e.cast(c.constant(tensorOf("u8", [rows, columns], eye)), dtype);
+    return e.cast(e.op("eq", [e.op("add", [e.positions(rows, 0, 2), k]), e.positions(columns, 1, 2)]), dtype);
   },
 });
 
@@ -97,7 +95,7 @@ const tensorScatter = defineOnnxOp({
     const shape = shapeOf(c, c.input(0));
     const mode = c.string("mode", "linear");
     if (mode !== "linear" && mode !== "circular") c.bad(`mode '${mode}'`);
-    const at = c.inputs[2] ?? c.constant(zeros("i64", [shape[0]!]));
+    const at = c.inputs[2] ?? composer(c.b, c.loc).fill("i64", [shape[0]!], 0);
     return c.add("tensor_scatter", [c.input(0), c.input(1), at], {
       axis: axisOf(c, c.int("axis", -2), shape.length),
       circular: mode === "circular",

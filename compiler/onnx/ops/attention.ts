@@ -2,7 +2,7 @@
 
 import type { Value } from "../../../ir/graph.ts";
 import { type Composer, composer } from "../../../ir/ops/compose.ts";
-import { tensorOf, zeros } from "../../../ir/tensor.ts";
+import { tensorOf } from "../../../ir/tensor.ts";
 import { shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext } from "../op.ts";
 
@@ -93,7 +93,7 @@ const linearAttention = defineOnnxOp({
     const [q, k, v] = [split(c.input(0), heads), split(c.input(1), groups), split(c.input(2), groups)];
     const [size, depth] = [shapeOf(c, q)[3]!, shapeOf(c, v)[3]!];
     const past = c.inputs[3];
-    const state = past ? e.cast(past, wide) : c.constant(zeros(wide, [batch, groups, size, depth]));
+    const state = past ? e.cast(past, wide) : e.fill(wide, [batch, groups, size, depth], 0);
     const gates = [...(gated ? [split(c.input(4), groups)] : []), ...(delta ? [split(c.input(5), shapeOf(c, c.input(5))[2]!)] : [])];
     const scale = c.float("scale", 0) || 1 / Math.sqrt(size);
     const { results } = c.b.add("linear_attention", [q, k, v, state, ...gates], { gated, delta, scale }, c.loc);
@@ -110,7 +110,7 @@ const causalConvWithState = defineOnnxOp({
     const [batch, channels, length] = shapeOf(c, x) as [number, number, number];
     const taps = shapeOf(c, w)[2] ?? c.bad("the weights must be [channels, 1, taps]");
     const activation = c.string("activation", "none");
-    const past = c.inputs[3] ?? c.constant(zeros(x.type.dtype, [batch, channels, taps - 1]));
+    const past = c.inputs[3] ?? e.fill(x.type.dtype, [batch, channels, taps - 1], 0);
     const padded = taps === 1 ? x : e.concat([past, x], 2);
     const bias = c.inputs[2];
     const y = c.add("conv", [padded, w, ...(bias ? [bias] : [])], { strides: [1], pads: [0, 0], dilations: [1], group: channels });

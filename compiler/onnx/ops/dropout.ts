@@ -1,8 +1,8 @@
 // ONNX's Dropout, which inference leaves out.
 
 import type { Value } from "../../../ir/graph.ts";
+import { composer } from "../../../ir/ops/compose.ts";
 import { shapeOf } from "../axis.ts";
-import { filled } from "../constants.ts";
 import { defineOnnxOp, type ImportContext } from "../op.ts";
 
 /** Since opset 12 a run can ask for training, whose results are random unless nothing is dropped. */
@@ -18,7 +18,7 @@ const dropout = defineOnnxOp({
     checkInference(c);
     const x = c.input(0);
     // Every element is kept. Before opset 10 the mask has the type of the data.
-    return [x, c.wants(1) ? c.constant(filled(c.opset < 10 ? x.type.dtype : "bool", shapeOf(c, x), 1)) : undefined];
+    return [x, c.wants(1) ? composer(c.b, c.loc).fill(c.opset < 10 ? x.type.dtype : "bool", shapeOf(c, x), 1) : undefined];
   },
 });
 

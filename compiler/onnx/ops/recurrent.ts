@@ -4,7 +4,6 @@ import type { Graph, GraphBuilder, Value } from "../../../ir/graph.ts";
 import { composer } from "../../../ir/ops/compose.ts";
 import { inlineGraph } from "../../../ir/ops/core.ts";
 import { iterate } from "../../../ir/ops/iterate.ts";
-import { zeros } from "../../../ir/tensor.ts";
 import { tensor } from "../../../ir/types.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
@@ -53,11 +52,11 @@ const recurrent = (name: string, op: string, gates: number, defaults: readonly s
       const lstm = op === "lstm";
       const initial = (k: number): Value => {
         const given = c.inputs[k];
-        if (!given) return c.constant(zeros(dtype, [directions, batch, hidden]));
+        if (!given) return e.fill(dtype, [directions, batch, hidden], 0);
         return batchFirst ? e.transpose(given, [1, 0, 2]) : given;
       };
-      const bias = c.inputs[3] ?? c.constant(zeros(dtype, [directions, 2 * gates * hidden]));
-      const peepholes = lstm ? [c.inputs[7] ?? c.constant(zeros(dtype, [directions, 3 * hidden]))] : [];
+      const bias = c.inputs[3] ?? e.fill(dtype, [directions, 2 * gates * hidden], 0);
+      const peepholes = lstm ? [c.inputs[7] ?? e.fill(dtype, [directions, 3 * hidden], 0)] : [];
       const lengths = c.inputs[4];
       const direction = c.string("direction", "forward");
       const clip = c.attribute("clip") ? { clip: c.float("clip") } : {};

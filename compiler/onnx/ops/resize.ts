@@ -4,12 +4,29 @@ import { isFloat } from "../../../ir/dtype.ts";
 import type { Value } from "../../../ir/graph.ts";
 import { composer } from "../../../ir/ops/compose.ts";
 import { tensorOf } from "../../../ir/tensor.ts";
-import { axisOf, shapeOf } from "../axis.ts";
+import { axisOf, checkConstant, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext } from "../op.ts";
-import { type AxisTable, axisTable, type ResizedAxis, type ResizeModes } from "../resample-table.ts";
+import { type AxisTable, axisTable, type ResizedAxis, type ResizeModes, tapsOf } from "../resample-table.ts";
 
 const isIdentity = ({ index, weight, outside }: AxisTable, { from, to }: ResizedAxis): boolean =>
   from === to && !outside.some((o) => o) && index.every((taps, o) => taps.every((p, t) => p === o || weight[o]![t] === 0));
+
+/** How often each element repeats along each axis, where that is all there is to it. */
+function wholeFactors(
+  rank: number,
+  used: readonly { readonly axis: number; readonly size: ResizedAxis; readonly table: AxisTable }[],
+  modes: ResizeModes,
+): number[] | undefined {
+  const factors = Array.from({ length: rank }, () => 1);
+  if (modes.mode !== "nearest") return undefined;
+  for (const { axis, size, table } of used) {
+    const factor = size.to / size.from;
+    if (!Number.isInteger(factor) || table.outside.some((o) => o) || !table.index.every(([p], o) => p === Math.floor(o / factor)))
+      return undefined;
+    factors[axis] = factor;
+  }
+  return factors;
+}
 
 /** `x` resized; `resized[k]` belongs to axis `axes[k]`. */
 function resize(
@@ -21,6 +38,10 @@ function resize(
   extrapolation: number,
 ): Value {
   const e = composer(c.b, c.loc);
+  for (const { from, to, scale } of resized) {
+    if (!(scale > 0 && Number.isFinite(scale)) || !Number.isSafeInteger(to)) c.bad(`an axis of ${from} elements to ${to}, scale ${scale}`);
+    checkConstant(c, to * tapsOf(scale, modes));
+  }
   const used = axes.flatMap((axis, k) => {
     const size = resized[k]!;
     const table = axisTable(size, modes);
@@ -28,6 +49,8 @@ function resize(
     return isIdentity(table, size) ? [] : [{ axis, size, table }];
   });
   if (used.length === 0) return x;
+  const factors = wholeFactors(x.type.shape.length, used, modes);
+  if (factors) return e.op("repeat_elements", [x], { factors });
   const weighted = modes.mode !== "nearest";
   const { dtype } = x.type;
   const wide = dtype === "f64" ? "f64" : "f32";

@@ -1,7 +1,7 @@
 // ONNX operators that read or write images at computed places: GridSample, AffineGrid, RoiAlign, DeformConv, Col2Im, MaxUnpool.
 
 import { composer } from "../../../ir/ops/compose.ts";
-import { elementCount, tensorOf, zeros } from "../../../ir/tensor.ts";
+import { elementCount } from "../../../ir/tensor.ts";
 import { shapeOf } from "../axis.ts";
 import { defineOnnxOp } from "../op.ts";
 
@@ -28,27 +28,8 @@ const affineGrid = defineOnnxOp({
   name: "AffineGrid",
   shapeOperands: [1],
   import(c) {
-    const e = composer(c.b, c.loc);
-    const theta = c.input(0);
-    const [batch, , ...extents] = c.numbers(1);
-    const align = c.int("align_corners", 0) !== 0;
-    const rank = extents.length;
-    const points = elementCount(extents);
-    /** Coordinates of the pixels' centres, from -1 to 1 across the image or between its corner pixels. */
-    const along = (i: number, n: number): number => (!align ? (2 * i + 1) / n - 1 : n === 1 ? -1 : (2 * i) / (n - 1) - 1);
-    const rows = Array.from({ length: points }, (_, p) => {
-      let rest = p;
-      const at = extents.map(() => 0);
-      for (let a = rank - 1; a >= 0; a--) {
-        at[a] = along(rest % extents[a]!, extents[a]!);
-        rest = Math.floor(rest / extents[a]!);
-      }
-      return [...at.reverse(), 1];
-    });
-    const { dtype } = theta.type;
-    const base = tensorOf(dtype === "f64" ? "f64" : "f32", [points, rank + 1], rows.flat());
-    const grid = e.op("matmul", [e.cast(c.constant(base), dtype), e.transpose(theta, [0, 2, 1])]);
-    return e.reshape(grid, [batch!, ...extents, rank]);
+    const [, , ...shape] = c.numbers(1);
+    return c.add("affine_grid", [c.input(0)], { shape, align_corners: c.int("align_corners", 0) !== 0 });
   },
 });
 
@@ -72,12 +53,13 @@ const roiAlign = defineOnnxOp({
 const deformConv = defineOnnxOp({
   name: "DeformConv",
   import(c) {
+    const e = composer(c.b, c.loc);
     const x = c.input(0);
     const w = shapeOf(c, c.input(1));
     const rank = w.length - 2;
     const ones = Array.from({ length: rank }, () => 1);
     const mask = c.inputs[4];
-    const bias = c.inputs[3] ?? (mask ? c.constant(zeros(x.type.dtype, [w[0]!])) : undefined);
+    const bias = c.inputs[3] ?? (mask ? e.fill(x.type.dtype, [w[0]!], 0) : undefined);
     return c.add("deform_conv", [x, c.input(1), c.input(2), ...(bias ? [bias] : []), ...(mask ? [mask] : [])], {
       group: c.int("group", 1),
       offset_group: c.int("offset_group", 1),
@@ -132,7 +114,7 @@ const maxUnpool = defineOnnxOp({
     const size = elementCount(natural);
     const flat = e.op(
       "scatter_elements",
-      [c.constant(zeros(x.type.dtype, [size])), e.reshape(c.input(1), [elementCount(shape)]), e.reshape(x, [elementCount(shape)])],
+      [e.fill(x.type.dtype, [size], 0), e.reshape(c.input(1), [elementCount(shape)]), e.reshape(x, [elementCount(shape)])],
       { axis: 0, reduction: "none" },
     );
     const y = e.reshape(flat, natural);

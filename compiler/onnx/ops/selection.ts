@@ -2,7 +2,7 @@
 
 import type { Value } from "../../../ir/graph.ts";
 import { composer } from "../../../ir/ops/compose.ts";
-import { elementCount, tensorOf, zeros } from "../../../ir/tensor.ts";
+import { elementCount, zeros } from "../../../ir/tensor.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
 
@@ -102,12 +102,8 @@ const hardmax = defineOnnxOp({
     const axis = merged ? 1 : given;
     const extents = shapeOf(c, x);
     const at = e.op("arg_reduce", [x], { op: "argmax", axis, keepdims: true });
-    const positions = tensorOf(
-      "i64",
-      extents.map((d, a) => (a === axis ? d : 1)),
-      Array.from({ length: extents[axis]! }, (_, i) => i),
-    );
-    return e.reshape(e.cast(e.op("eq", [c.constant(positions), at]), x.type.dtype), shape);
+    const positions = e.cast(e.positions(extents[axis]!, axis, extents.length), "i64");
+    return e.reshape(e.cast(e.op("eq", [positions, at]), x.type.dtype), shape);
   },
 });
 

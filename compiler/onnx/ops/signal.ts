@@ -3,7 +3,7 @@
 import type { Value } from "../../../ir/graph.ts";
 import { composer } from "../../../ir/ops/compose.ts";
 import { tensorOf } from "../../../ir/tensor.ts";
-import { axisOf, shapeOf } from "../axis.ts";
+import { axisOf, checkConstant, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
 import { dtypeNumbered } from "./convert.ts";
 
@@ -67,6 +67,7 @@ const stft = defineOnnxOp({
     const onesided = c.int("onesided", 1) !== 0;
     if (onesided && shape[2] === 2) c.bad("a complex signal has no one-sided spectrum");
     const frames = Math.floor((samples - length) / step) + 1;
+    checkConstant(c, frames * length);
     const at = Array.from({ length: frames * length }, (_, p) => Math.floor(p / length) * step + (p % length));
     const framed = e.op("gather", [signal, c.constant(tensorOf("i32", [frames, length], at))], { axis: 1 });
     const weighted = window ? e.op("mul", [framed, e.reshape(window, [length, 1])]) : framed;
@@ -86,7 +87,7 @@ const window = (name: string, terms: readonly number[]): OnnxOp =>
     shapeOperands: [0],
     import(c) {
       const size = c.numbers(0)[0]!;
-      if (size < 0) c.bad(`a window of ${size} samples`);
+      checkConstant(c, size);
       const period = c.int("periodic", 1) !== 0 ? size : size - 1;
       const values = Array.from({ length: size }, (_, n) =>
         terms.reduce((sum, a, k) => sum + a * (period === 0 ? 1 : Math.cos((2 * Math.PI * k * n) / period)), 0),
@@ -102,6 +103,7 @@ const melWeightMatrix = defineOnnxOp({
     const [bands, length, rate, lower, upper] = [0, 1, 2, 3, 4].map((k) => c.numbers(k)[0]!) as [number, number, number, number, number];
     const bins = Math.floor(length / 2) + 1;
     const mel = (hertz: number): number => 2595 * Math.log10(1 + hertz / 700);
+    checkConstant(c, bins * bands);
     const stepMel = (mel(upper) - mel(lower)) / (bands + 2);
     const edges = Array.from({ length: bands + 2 }, (_, k) => {
       const hertz = 700 * (10 ** ((k * stepMel + mel(lower)) / 2595) - 1);

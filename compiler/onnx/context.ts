@@ -28,6 +28,8 @@ export interface Place {
   readonly scope: Scope;
   readonly opset: number;
   readonly bound: ReadonlyMap<string, OnnxAttribute> | undefined;
+  /** What the operator's table line declares. */
+  readonly shapeOperands: readonly number[];
   region(g: OnnxGraph, params: readonly Value["type"][], loc: Loc): Region;
   inline(g: OnnxGraph, inputs: readonly Value[], loc: Loc): readonly Value[];
 }
@@ -120,7 +122,8 @@ export function importContext(
       if (t) return t;
       if (session.evaluate.isConstant(v))
         throw importErrors.unsupported(`${op}: operand ${k} takes too long to compute while importing`, loc);
-      session.need(inputsOf(v, session.captured));
+      // Values do not flow through Shape, which the search for declared operands knows and this one does not.
+      if (!place.shapeOperands.includes(k)) session.need(inputsOf(v, session.captured));
       const names = session.needed();
       if (names.length > 0) throw importErrors.needsConstant(names, loc);
       throw importErrors.dynamicShape(`${op}: operand ${k} decides a shape, and hangs on data`, loc);

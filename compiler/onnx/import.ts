@@ -61,14 +61,16 @@ const locOf = (n: OnnxNode, file: string): Loc => ({ file, name: n.name || n.out
 function checkVersion(model: OnnxModel): void {
   const version = model.opsets.get("");
   if (version !== undefined && (version < MIN_OPSET || version > MAX_OPSET))
-    throw importErrors.unsupportedVersion(version, MIN_OPSET, MAX_OPSET, model.file);
+    throw importErrors.unsupportedVersion(version, MIN_OPSET, MAX_OPSET, model.graph.nodes[0]?.opType, model.file);
 }
 
 /** The element type of an input. */
-function inputType(v: OnnxValueInfo, file: string) {
-  const loc = { file, name: v.name };
-  if (v.kind !== "tensor") throw importErrors.unsupportedDType(`input ${JSON.stringify(v.name)}`, v.kind, loc);
-  return dtypeOf(v.elemType) ?? raise(importErrors.unsupportedDType(`input ${JSON.stringify(v.name)}`, elemTypeName(v.elemType), loc));
+function inputType(v: OnnxValueInfo, { graph, file }: OnnxModel) {
+  const dtype = v.kind === "tensor" ? dtypeOf(v.elemType) : undefined;
+  if (dtype) return dtype;
+  const reader = graph.nodes.find((n) => n.inputs.includes(v.name));
+  const what = `input ${JSON.stringify(v.name)}${reader ? ` of ${opName(reader)}` : ""}`;
+  throw importErrors.unsupportedDType(what, v.kind === "tensor" ? elemTypeName(v.elemType) : v.kind, { file, name: v.name });
 }
 
 function raise(e: SparsecError): never {
@@ -138,6 +140,7 @@ class Importer {
       scope: frame.scope,
       opset: opset ?? 1,
       bound: frame.bound,
+      shapeOperands: op.shapeOperands ?? [],
       region: (g, params, at) => this.#region(g, params, frame, at),
       inline: (g, values, at) => this.#inline(g, values, frame, at),
     };
@@ -212,7 +215,7 @@ function boundInputs(model: OnnxModel, options: ImportOptions): ReadonlyMap<stri
   return new Map(
     inputs.flatMap((v) => {
       const value = given.get(v.name);
-      return value === undefined ? [] : [[v.name, bindConstant(v.name, inputType(v, model.file), v.dims, value, model.file)] as const];
+      return value === undefined ? [] : [[v.name, bindConstant(v.name, inputType(v, model), v.dims, value, model.file)] as const];
     }),
   );
 }
@@ -235,7 +238,7 @@ export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Impor
       bound.get(v.name)?.shape ?? (fed.includes(v) ? undefined : (g.initializers.get(v.name) ?? g.sparseInitializers.get(v.name))?.dims);
     return shape ? [{ dims: v.dims, shape }] : [];
   });
-  const types = new Map(fed.map((v) => [v.name, inputType(v, file)]));
+  const types = new Map(fed.map((v) => [v.name, inputType(v, model)]));
   const { shapes, notes: dimNotes } = bindDims(
     fed.map((v) => ({ name: v.name, dims: v.dims })),
     fixed,

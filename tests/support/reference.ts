@@ -18,7 +18,7 @@ export type Outcome =
 /** The shapes of the given tensors, for inputs that leave theirs open. */
 function openShapes(model: OnnxModel, inputs: readonly TestTensor[]): Readonly<Record<string, readonly number[]>> {
   const open = new Set(model.graph.inputs.filter((v) => !v.dims || v.dims.some((d) => typeof d !== "number")).map((v) => v.name));
-  return Object.fromEntries(inputs.filter((t) => open.has(t.name)).map((t) => [t.name, t.shape]));
+  return Object.fromEntries(inputs.filter((t) => open.has(t.name)).map((t): [string, readonly number[]] => [t.name, t.shape]));
 }
 
 /** Imports a model for these inputs; the inputs that `needs-constant` lists are bound to their values, once. */
@@ -30,7 +30,7 @@ export function importFor(model: OnnxModel, inputs: readonly TestTensor[], optio
     if (!(e instanceof SparsecError) || e.code !== "needs-constant") throw e;
     const bound = inputs.filter((t) => e.inputs?.includes(t.name));
     const constants = Object.fromEntries(bound.map((t) => [t.name, { data: t.data, shape: t.shape }]));
-    const inputShapes = Object.fromEntries(Object.entries(given.inputShapes).filter(([name]) => !Object.hasOwn(constants, name)));
+    const inputShapes = Object.fromEntries(Object.entries(given.inputShapes ?? {}).filter(([name]) => !Object.hasOwn(constants, name)));
     return importOnnx(model, { ...given, inputShapes, constants });
   }
 }

@@ -11,13 +11,14 @@ import { expand } from "./passes/expand.ts";
 import { foldBatchnorm } from "./passes/fold-batchnorm.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuse } from "./passes/fuse.ts";
+import { promoteF16 } from "./passes/promote-f16.ts";
 import { recognize } from "./passes/recognize.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
 export type Pipeline = readonly Pass[];
 
 /** What happens to a model between import and lowering, in this order. */
-export const defaultPipeline: Pipeline = [foldConstants, canonicalize, foldBatchnorm, recognize, expand, detectSparsity, fuse];
+export const defaultPipeline: Pipeline = [promoteF16, foldConstants, canonicalize, foldBatchnorm, recognize, expand, detectSparsity, fuse];
 
 /** The pipeline as text: a line for each pass, with what holds after it. */
 export const describePipeline = (pipeline: Pipeline): string =>

@@ -8,6 +8,7 @@ import { expandFma } from "./expand-fma.ts";
 import { expandLanes } from "./expand-lanes.ts";
 import { expandMaths } from "./expand-maths.ts";
 import { inline } from "./inline.ts";
+import { nameShared } from "./name-shared.ts";
 import { scalarize } from "./scalarize.ts";
 
 /** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
@@ -18,7 +19,7 @@ export interface KernelPass {
   run(program: Program, can: Capabilities): Program;
 }
 
-export const kernelPasses: readonly KernelPass[] = [scalarize, expandF16, expandLanes, expandMaths, expandFma, inline];
+export const kernelPasses: readonly KernelPass[] = [nameShared, scalarize, expandF16, expandLanes, expandMaths, expandFma, inline];
 
 /** Throws `bad-kernel` where the program is ill-formed, before or after. */
 export function legalize(program: Program, can: Capabilities, passes: readonly KernelPass[] = kernelPasses): Program {

@@ -7,6 +7,8 @@ export interface Place {
   readonly functions: ReadonlyMap<string, Func>;
   readonly variable: (name: string) => ValueType;
   readonly fail: (why: string) => never;
+  /** Expressions checked already in the same scope: shared ones are checked once. */
+  readonly known: Map<Expr, ValueType>;
 }
 
 const INTS: ReadonlySet<string> = new Set(["i32", "u32", "i64", "u64", "i8x16", "i16x8", "i32x4", "i64x2"]);
@@ -68,7 +70,10 @@ const bitcastAllowed = (from: ValueType, to: ValueType): boolean =>
 
 /** The type of `e`, after checking it and everything below it. */
 export function expressionType(e: Expr, place: Place): ValueType {
+  const known = place.known.get(e);
+  if (known) return known;
   const found = derive(e, place);
+  place.known.set(e, found);
   if (found !== e.type) place.fail(`${e.kind} claims type ${e.type} but has type ${found}`);
   return found;
 }

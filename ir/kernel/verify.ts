@@ -57,7 +57,7 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
     scopes.at(-1)!.set(name, variable);
   };
 
-  const place: Place = { functions, variable: (name) => find(name).type, fail: fails };
+  const place: Place = { functions, variable: (name) => find(name).type, fail: fails, known: new Map() };
 
   const root = (e: Expr): PointerParam => {
     if (e.kind === "var") return find(e.name).root ?? fails(`'${e.name}' points nowhere`);
@@ -90,6 +90,7 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
   };
   const typeOf = (e: Expr): ValueType => {
     const type = expressionType(e, place);
+    place.known.clear();
     seen.clear();
     walkOnce(e, seen, checkReads);
     return type;

@@ -34,10 +34,32 @@ const storing = (value: Expr, memory: "f32" | "f32x4" | "f64" = "f32"): Program 
 
 describe("legalize", () => {
   it("is a list of named passes, and leaves alone what the target has", () => {
-    expect(kernelPasses.map((p) => p.name)).toEqual(["scalarize", "expand-f16", "expand-lanes", "expand-maths", "expand-fma", "inline"]);
+    expect(kernelPasses.map((p) => p.name)).toEqual([
+      "name-shared",
+      "scalarize",
+      "expand-f16",
+      "expand-lanes",
+      "expand-maths",
+      "expand-fma",
+      "inline",
+    ]);
     expect(kernelPasses.every((p) => p.establishes.length > 10)).toBe(true);
-    const program = storing(k.fma(k.unary("exp", k.load("f16", arena)), k.load("f32", arena), k.unary("round_even", k.load("f32", arena))));
+    const program = storing(
+      k.fma(k.unary("exp", k.load("f16", arena)), k.load("f32", arena, 4), k.unary("round_even", k.load("f32", arena, 8))),
+    );
     expect(printProgram(legalize(program, everything))).toBe(printProgram(program));
+  });
+
+  it("names what a statement would compute twice, but nothing that is evaluated only at times", () => {
+    const twice = (at: number): Expr => k.add(k.load("f32", arena, at), k.f32(1));
+    const cond = k.lt(k.load("i32", arena), k.i32(1));
+    const body = [k.store("f32", arena, k.mul(twice(4), k.add(twice(4), k.select(cond, k.mul(twice(8), twice(8)), twice(4)))))];
+    expect(printProgram(legalize(arenaProgram(body, 64), everything))).toContain(`
+  let shared0: f32 = f32[arena + 4] + 1:f32
+  f32[arena] = shared0 * (shared0 + select(i32[arena] < 1, (f32[arena + 8] + 1:f32) * (f32[arena + 8] + 1:f32), shared0))
+`);
+    const chain = Array.from({ length: 40 }).reduce<Expr>((x) => k.mul(x, x), k.load("f32", arena));
+    expect(legalize(storing(chain), everything).functions[0]!.body.length).toBe(41);
   });
 
   it("adds only the functions that are called, callees first", () => {

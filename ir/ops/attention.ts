@@ -9,7 +9,7 @@ import type { Scalar } from "../scalar/scalar.ts";
 import { maxShape, tensor, typeToString } from "../types.ts";
 import { composer } from "./compose.ts";
 import { iterate } from "./iterate.ts";
-import { FLOAT, operandOf, sharedDType, stringAttr } from "./rules.ts";
+import { FLOAT, intAttr, numberAttr, operandOf, sharedDType, stringAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 export const attentionMask = defineOp({
@@ -74,6 +74,8 @@ export const attention = defineOp({
     const [q, k, v] = [staticShape(c, 0), staticShape(c, 1), staticShape(c, 2)];
     const dtype = sharedDType(c, [0, 1, 2]);
     operandOf(c, 0, FLOAT);
+    numberAttr(c, "scale");
+    numberAttr(c, "softcap");
     const [batch, heads, queries, size] = q as [number, number, number, number];
     const fits =
       q.length === 4 &&
@@ -127,7 +129,8 @@ export const rotaryEmbedding = defineOp({
   operands: ["x", "cos", "sin", "positions?"],
   infer(c) {
     const [x, cos] = [staticShape(c, 0), staticShape(c, 1)];
-    const [size, sequence] = [c.attrs["size"] as number, c.attrs["sequence"] as number];
+    const [size, sequence] = [intAttr(c, "size", 0), intAttr(c, "sequence", 1)];
+    if (sequence > 2) c.fail(`axis ${sequence} is no sequence`);
     if (x.length !== 4 || size > x[3]! || size % 2 !== 0) c.fail(`${size} elements of ${typeToString(c.types[0]!)}`);
     sharedDType(c, [0, 1, 2]);
     const want = c.types[3] ? [cos[0]!, size / 2] : [x[0]!, x[sequence]!, size / 2];

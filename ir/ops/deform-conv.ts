@@ -5,6 +5,7 @@ import { i32 } from "../scalar/build.ts";
 import { abs, add, all, cast, div, eq, floor, literal, mul, product, rem, select, sub, within } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { tensor, typeToString } from "../types.ts";
+import { intAttr, intsAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 /** Row-major position of coordinates within extents. */
@@ -19,7 +20,7 @@ export const deformConv = defineOp({
   operands: ["x", "w", "offset", "bias?", "mask?"],
   infer(c) {
     const [x, w, offset] = [staticShape(c, 0), staticShape(c, 1), staticShape(c, 2)];
-    const [group, offsets] = [c.attrs.group as number, c.attrs.offset_group as number];
+    const [group, offsets] = [intAttr(c, "group", 1), intAttr(c, "offset_group", 1)];
     const taps = w.slice(2).reduce((a, b) => a * b, 1);
     const rank = x.length - 2;
     if (rank < 1 || w.length !== x.length || offset.length !== x.length)
@@ -28,7 +29,7 @@ export const deformConv = defineOp({
       c.fail(`${x[1]} channels with weights ${typeToString(c.types[1]!)} in ${group} groups`);
     if (x[1]! % offsets !== 0 || offset[1] !== offsets * taps * rank)
       c.fail(`offsets ${typeToString(c.types[2]!)} in ${offsets} groups of ${taps} taps`);
-    const [strides, pads, dilations] = [c.attrs.strides as number[], c.attrs.pads as number[], c.attrs.dilations as number[]];
+    const [strides, pads, dilations] = [intsAttr(c, "strides", rank, 1), intsAttr(c, "pads", 2 * rank), intsAttr(c, "dilations", rank, 1)];
     const out = strides.map((s, a) => Math.floor((x[2 + a]! + pads[a]! + pads[rank + a]! - dilations[a]! * (w[2 + a]! - 1) - 1) / s) + 1);
     if (out.some((d, a) => d !== offset[2 + a]) || offset[0] !== x[0])
       c.fail(`offsets ${typeToString(c.types[2]!)} for an output of [${out}]`);
@@ -80,7 +81,10 @@ export const col2im = defineOp({
   operands: ["x"],
   infer(c) {
     const x = staticShape(c, 0);
-    const [kernel, shape] = [c.attrs.kernel as number[], c.attrs.shape as number[]];
+    const shape = intsAttr(c, "shape", undefined, 1);
+    const kernel = intsAttr(c, "kernel", shape.length, 1);
+    for (const name of ["strides", "dilations"]) intsAttr(c, name, shape.length, 1);
+    intsAttr(c, "pads", 2 * shape.length);
     const taps = kernel.reduce((a, b) => a * b, 1);
     const blocks = blockCounts(c.attrs as never).reduce((a, b) => a * b, 1);
     if (x.length !== 3 || x[1]! % taps !== 0 || x[2] !== blocks)

@@ -33,6 +33,8 @@ export const einsum = defineOp({
   operands: ["...xs"],
   infer(c) {
     const inputs = c.attrs.inputs as readonly string[];
+    if (!Array.isArray(inputs) || ![...inputs, c.attrs.output].every((s) => typeof s === "string"))
+      c.fail("'inputs' must be strings, 'output' a string");
     if (inputs.length !== c.types.length || inputs.length === 0) c.fail(`${inputs.length} terms for ${c.types.length} operands`);
     for (const t of c.types)
       if (t.dtype !== c.types[0]!.dtype) c.fail(`operands of types ${c.types.map((x) => typeToString(x)).join(", ")}`);

@@ -26,7 +26,7 @@ import {
 } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { tensor, typeToString } from "../types.ts";
-import { FLOAT, intsAttr, operandOf } from "./rules.ts";
+import { FLOAT, intsAttr, operandOf, stringAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 /** Folds x back into [low, high] at both ends, as often as it takes. */
@@ -61,6 +61,8 @@ export const gridSample = defineOp({
   infer(c) {
     const [x, grid] = [staticShape(c, 0), staticShape(c, 1)];
     const rank = x.length - 2;
+    operandOf(c, 1, FLOAT);
+    stringAttr(c, "padding", ["zeros", "border", "reflection"]);
     if (rank < 1 || grid.length !== x.length || grid.at(-1) !== rank || grid[0] !== x[0]) {
       c.fail(`the grid ${typeToString(c.types[1]!)} does not fit ${typeToString(c.types[0]!)}`);
     }

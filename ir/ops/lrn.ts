@@ -2,12 +2,16 @@
 
 import { defineOp } from "../op.ts";
 import { add, div, literal, mul, pow, select, within } from "../scalar/element.ts";
+import { FLOAT, intAttr, numberAttr, operandOf } from "./rules.ts";
 
 export const lrn = defineOp({
   name: "lrn",
   doc: "x / (bias + alpha / size * sum of x^2 over the `size` channels (axis 1) around) ^ beta.",
   operands: ["x"],
   infer(c) {
+    operandOf(c, 0, FLOAT);
+    intAttr(c, "size", 1);
+    for (const name of ["alpha", "beta", "bias"]) numberAttr(c, name);
     if (c.types[0]!.shape.length < 2) c.fail("expects channels on axis 1");
     return { dtype: c.types[0]!.dtype, shape: c.types[0]!.shape };
   },

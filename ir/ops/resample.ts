@@ -4,7 +4,7 @@ import { defineOp } from "../op.ts";
 import { cast, div, literal, mul, product } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { maxOf, tensor, typeToString } from "../types.ts";
-import { intsAttr } from "./rules.ts";
+import { axesAttr, intsAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 export const resample = defineOp({
@@ -14,7 +14,7 @@ export const resample = defineOp({
     "weight operand (float, of the same shape) per axis, in turn. Without `weighted` there are index operands alone, of one tap each.",
   operands: ["x", "...tables"],
   infer(c) {
-    const axes = c.attrs.axes as readonly number[];
+    const axes = axesAttr(c, c.types[0]!.shape.length);
     const each = c.attrs.weighted ? 2 : 1;
     if (c.types.length !== 1 + axes.length * each) c.fail(`${c.types.length - 1} tables for ${axes.length} axes`);
     const shape = [...c.types[0]!.shape];

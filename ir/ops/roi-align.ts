@@ -5,6 +5,7 @@ import { i32 } from "../scalar/build.ts";
 import { add, cast, ceil, clamp, div, eq, floor, gt, literal, lt, max, min, mul, or, select, sub } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { tensor, typeToString } from "../types.ts";
+import { intAttr, numberAttr, sharedDType, stringAttr } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 export const roiAlign = defineOp({
@@ -16,11 +17,15 @@ export const roiAlign = defineOp({
   operands: ["x", "rois", "batch"],
   infer(c) {
     const [x, rois] = [staticShape(c, 0), staticShape(c, 1)];
+    sharedDType(c, [0, 1]);
+    stringAttr(c, "mode", ["avg", "max"]);
+    numberAttr(c, "scale");
+    intAttr(c, "ratio", 0);
     if (x.length !== 4 || rois.length !== 2 || rois[1] !== 4)
       c.fail(`regions ${typeToString(c.types[1]!)} of ${typeToString(c.types[0]!)}`);
     if (c.types[2]!.dtype !== "i64" || staticShape(c, 2)[0] !== rois[0])
       c.fail(`the batch indices must be i64[${rois[0]}], got ${typeToString(c.types[2]!)}`);
-    return tensor(c.types[0]!.dtype, [rois[0]!, x[1]!, c.attrs.height as number, c.attrs.width as number]);
+    return tensor(c.types[0]!.dtype, [rois[0]!, x[1]!, intAttr(c, "height", 1), intAttr(c, "width", 1)]);
   },
   compute(c) {
     const [, , ...extents] = extentsOf(c.types[0]!);

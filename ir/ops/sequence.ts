@@ -3,6 +3,7 @@
 import { defineOp } from "../op.ts";
 import { add, cast, rem, select, sub, within } from "../scalar/element.ts";
 import { maxOf, sameShape, typeToString } from "../types.ts";
+import { axisAttr } from "./rules.ts";
 
 export const reverseSequence = defineOp({
   name: "reverse_sequence",
@@ -37,7 +38,7 @@ export const tensorScatter = defineOp({
   operands: ["past", "update", "at"],
   infer(c) {
     const [past, update, at] = c.types;
-    const axis = c.attrs.axis as number;
+    const axis = axisAttr(c, past!.shape.length);
     const fits =
       past!.shape.length === update!.shape.length &&
       past!.shape.every((d, i) => (i === axis ? maxOf(update!.shape[i]!) <= maxOf(d) : update!.shape[i] === d));

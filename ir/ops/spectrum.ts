@@ -4,6 +4,7 @@ import { defineOp } from "../op.ts";
 import { add, eq, literal, mul, rem, select, sub } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { typeToString } from "../types.ts";
+import { axisAttr, intAttr } from "./rules.ts";
 import { staticShape } from "./static-shape.ts";
 
 export const dft = defineOp({
@@ -16,15 +17,15 @@ export const dft = defineOp({
   operands: ["x", "twiddle"],
   infer(c) {
     const shape = staticShape(c, 0);
-    const [axis, length] = [c.attrs.axis as number, c.attrs.length as number];
+    const [axis, length, bins] = [axisAttr(c, shape.length), intAttr(c, "length", 1), intAttr(c, "bins", 0)];
     const last = shape.length - 1;
     if (shape[last] !== 1 && shape[last] !== 2) c.fail(`the last axis of ${typeToString(c.types[0]!)} must hold 1 or 2 parts`);
-    if (axis >= last || axis < 0) c.fail(`axis ${axis} of ${typeToString(c.types[0]!)} is no signal`);
+    if (axis === last) c.fail(`axis ${axis} of ${typeToString(c.types[0]!)} is no signal`);
     const w = staticShape(c, 1);
     if (w[0] !== length || w[1] !== 2) c.fail(`the twiddle factors must be [${length},2], got ${typeToString(c.types[1]!)}`);
     return {
       dtype: c.types[0]!.dtype,
-      shape: shape.map((d, i) => (i === axis ? (c.attrs.bins as number) : i === last ? (c.attrs.real ? 1 : 2) : d)),
+      shape: shape.map((d, i) => (i === axis ? bins : i === last ? (c.attrs.real ? 1 : 2) : d)),
     };
   },
   compute(c) {

@@ -141,7 +141,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
 
 /**
  * Sparse convolution over rows of channels. Streams: per output channel (and block of taps) a u16 count, per non-zero a 16-bit (rarely 32-bit)
- * tap and an f32 weight; zeros of `weights` are skipped. Undefined for dtypes other than f32 and for outputs whose W is not contiguous.
+ * tap and an f32 weight; zeros of `weights` are skipped. Undefined for dtypes other than f32 and empty tensors.
  */
 export function convCsr(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);

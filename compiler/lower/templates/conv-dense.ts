@@ -2,7 +2,7 @@
 
 import { add, advance, compare, fma, for_, i32, let_, load, repeat, select, set, splat, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Stmt } from "../../../ir/kernel/types.ts";
-import type { Lowered } from "../template.ts";
+import type { Lowered, Packed } from "../template.ts";
 import {
   accumulate,
   accumulators,
@@ -71,28 +71,25 @@ interface Run {
   readonly at: number;
 }
 
-/** Cuts the output channels into runs, and packs their weights as [run][block][channels of one tile][tap][channel]. */
-function packWeights(spec: ConvSpec, s: ConvShape, blocks: Blocks, segments: readonly Segment[]): { runs: Run[]; weights: Float32Array } {
+/** Cuts the output channels into runs; their weights are packed as [run][block][channels of one tile][tap][channel]. */
+function cutWeights(spec: ConvSpec, s: ConvShape, blocks: Blocks, segments: readonly Segment[]): { runs: Run[]; weights: Packed } {
   const area = s.kh * s.kw;
   const perRow = s.groupIn * area;
-  const weights = new Float32Array(spec.weights.length);
   const runs: Run[] = [];
   let at = 0;
-  const pack = (run: Run): void => {
+  const cut = (run: Run): void => {
     runs.push(run);
-    for (let b = 0; b < blocks.count; b++)
-      for (let m = run.first; m < run.end; m += run.size)
-        for (let t = b * blocks.channels * area; t < Math.min(perRow, (b + 1) * blocks.channels * area); t++)
-          for (let r = 0; r < run.size; r++) weights[at++] = spec.weights[(m + r) * perRow + t]!;
+    at += 4 * (run.end - run.first) * perRow;
   };
   for (let group = 0; group < spec.groups; group++)
     for (const { start, size, count } of segments) {
       const base = group * s.groupOut + start;
       const many = Math.max(1, Math.floor(WEIGHTS_AT_ONCE / (4 * size * perRow)));
       for (let i = 0; i < count; i += many)
-        pack({ group, first: base + i * size, end: base + Math.min(count, i + many) * size, size, at: 4 * at });
+        cut({ group, first: base + i * size, end: base + Math.min(count, i + many) * size, size, at });
     }
-  return { runs, weights };
+  const panels = runs.map((r) => ({ first: r.first, rows: r.end - r.first, group: r.size, block: blocks.channels * area }));
+  return { runs, weights: { kind: "panels", values: spec.weights, columns: perRow, runs: panels } };
 }
 
 /** The function body of a tile of `outputs` output channels at a time. */
@@ -154,8 +151,8 @@ function tileBody(f: ConvFrame, blocks: Blocks, outputs: number, tile: TileShape
 }
 
 /**
- * Dense convolution over rows of channels, by groups where there are some. Undefined for dtypes other than f32, outputs whose W is not
- * contiguous, and more than 64 groups.
+ * Dense convolution over rows of channels, by groups where there are some. Undefined for dtypes other than f32, empty tensors, and more
+ * than 64 groups.
  */
 export function convDense(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
@@ -167,9 +164,9 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
   const plan = spec.plan ?? planShared(access, shape.groupOut, spec.target);
   const blocks = blocksOf(source, shape, plan.block);
   if (boundOf(source, blocks) > 2 ** 31) return undefined;
-  const { runs, weights } = packWeights(spec, shape, blocks, plan.channels);
+  const { runs, weights } = cutWeights(spec, shape, blocks, plan.channels);
   const streams = [
-    stream("weights", floats(weights)),
+    stream("weights", weights),
     ...table(source, shape, blocks),
     ...(spec.bias ? [stream("bias", floats(spec.bias))] : []),
   ];

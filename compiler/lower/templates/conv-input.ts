@@ -90,7 +90,6 @@ function copied(spec: ConvSpec, s: ConvShape): TapSource {
     stride,
     top: spec.pads[0],
     left: spec.pads[1],
-    vectors: true,
   });
   return {
     base: 0,

@@ -13,7 +13,7 @@ export interface ConvSpec {
   readonly name: string;
   /** [N, C, H, W]. */
   readonly input: Storage;
-  /** [N, M, Ho, Wo]; W must be contiguous. */
+  /** [N, M, Ho, Wo]; vectors run along W, which had better be contiguous. */
   readonly output: Storage;
   /** [M, C / groups, KH, KW], row-major. */
   readonly weights: Float32Array;
@@ -50,7 +50,7 @@ export interface ConvShape {
 export function convShape(spec: ConvSpec): ConvShape | undefined {
   const { input, output, groups } = spec;
   if (input.dtype !== "f32" || output.dtype !== "f32") return undefined;
-  if (input.shape.length !== 4 || output.shape.length !== 4 || output.strides[3] !== 4) return undefined;
+  if (input.shape.length !== 4 || output.shape.length !== 4) return undefined;
   const [n, c, h, w] = input.shape as [number, number, number, number];
   const [, m, ho, wo] = output.shape as [number, number, number, number];
   if ([n, c, h, w, m, ho, wo].some((d) => d < 1)) return undefined;

@@ -84,7 +84,7 @@ export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
       i32(s.start),
       i32(s.start + s.size * s.count),
       [
-        let_(`at${id}`, add(row.at, mul(v, i32(16)))),
+        let_(`at${id}`, add(row.at, mul(v, i32(4 * target.lane)))),
         callStmt(tileName(kind), [
           advance(row.x, mul(v, i32(16))),
           advance(y, at),

@@ -34,7 +34,6 @@ export interface PackSpec {
   readonly stride: number;
   readonly top: number;
   readonly left: number;
-  readonly vectors: boolean;
 }
 
 /** Room for whole vectors of outputs and for the places that their taps reach. */

@@ -5,7 +5,7 @@ import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue, Site } from "../template.ts";
 
-/** The result of a kernel as tiles see it: [N, M, H, W] with W contiguous. */
+/** The result of a kernel as tiles see it: [N, M, H, W]. */
 export interface Target {
   readonly storage: Storage;
   /** Vectors of a row, and elements of the last one. */
@@ -13,6 +13,8 @@ export interface Target {
   readonly tail: number;
   /** Whether a row's last vector may be stored whole, with zeros past the end. */
   readonly padded: boolean;
+  /** Bytes between lanes. Where they are not neighbours, each is stored on its own. */
+  readonly lane: number;
 }
 
 export function targetOf(storage: Storage): Target {
@@ -22,7 +24,13 @@ export function targetOf(storage: Storage): Target {
   const apart = storage.strides.slice(0, 3).every((stride, axis) => storage.shape[axis] === 1 || stride >= room);
   const last =
     storage.offset + storage.strides.reduce((sum, stride, axis) => sum + (axis < 3 ? (storage.shape[axis]! - 1) * stride : 0), 0);
-  return { storage, vectors, tail: width - 4 * (vectors - 1), padded: storage.zeroed && apart && last + room <= storage.bytes };
+  return {
+    storage,
+    vectors,
+    tail: width - 4 * (vectors - 1),
+    padded: storage.zeroed && apart && last + room <= storage.bytes,
+    lane: storage.strides[3]!,
+  };
 }
 
 /** Where a tile lies. `at` is the byte of its first element in the result, `dst` the pointer to it. */
@@ -67,23 +75,23 @@ export function storeTile(
   };
   acc.forEach((row, y) => {
     row.forEach((value, v) => {
-      const displacement = r * channelStride + y * rowStride + v * 16;
+      const displacement = r * channelStride + y * rowStride + v * 4 * target.lane;
       const site = (lane: number, lanes: 1 | 4): Site => ({
         coords: [place.n, add(place.channel, i32(r)), add(place.y, i32(y)), add(place.x, i32(4 * v + lane))],
         offset: place.at,
-        displacement: displacement + 4 * lane,
+        displacement: displacement + lane * target.lane,
         lanes,
       });
-      const cut = place.last && v === row.length - 1 && target.tail < 4;
-      if (!cut) {
+      const lanes = place.last && v === row.length - 1 ? target.tail : 4;
+      if (lanes === 4 && target.lane === 4) {
         body.push(store("f32x4", place.dst, epilogue.apply(value, site(0, 4), keep), displacement));
-      } else if (target.padded) {
+      } else if (target.padded && target.lane === 4) {
         const whole = epilogue.apply(value, site(0, 4), keep);
-        const lanes = [0, 1, 2, 3].map((lane) => (lane < target.tail ? lane : 4));
-        body.push(store("f32x4", place.dst, shuffle(whole, ZERO, lanes), displacement));
+        const cut = [0, 1, 2, 3].map((lane) => (lane < lanes ? lane : 4));
+        body.push(store("f32x4", place.dst, shuffle(whole, ZERO, cut), displacement));
       } else {
-        for (let lane = 0; lane < target.tail; lane++)
-          body.push(store("f32", place.dst, epilogue.apply(extract(value, lane), site(lane, 1), keep), displacement + 4 * lane));
+        for (let lane = 0; lane < lanes; lane++)
+          body.push(store("f32", place.dst, epilogue.apply(extract(value, lane), site(lane, 1), keep), displacement + lane * target.lane));
       }
     });
   });

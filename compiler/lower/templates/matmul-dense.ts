@@ -1,0 +1,192 @@
+// Dense products whose vectors run along the columns of the result: activations with constant weights, or with each other.
+
+import { add, advance, callStmt, for_, i32, mul, pointer, variable } from "../../../ir/kernel/build.ts";
+import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import type { Storage } from "../storage.ts";
+import type { Binding, Lowered } from "../template.ts";
+import { floats, type Stream, stream } from "./conv-sweep.ts";
+import { type ConstantMatmulSpec, collapse, type MatmulSpec, unravel, viewed } from "./matmul-spec.ts";
+import { planProduct, product } from "./matmul-tile.ts";
+import { packedRowWidth, packRows } from "./pack-rows.ts";
+import type { Segment } from "./tiles.ts";
+
+const argument = (p: Param): Expr => variable(p.name, p.type);
+const isF32 = (...storages: readonly Storage[]): boolean => storages.every((s) => s.dtype === "f32" && s.shape.every((d) => d >= 1));
+
+/** Rows and columns of a result as [1, rows, 1, columns]. */
+const table = (s: Storage, rows: { readonly extent: number; readonly stride: number }): Storage => ({
+  ...s,
+  shape: [1, rows.extent, 1, s.shape.at(-1)!],
+  strides: [0, rows.stride, 0, s.strides.at(-1)!],
+});
+
+/** [M, K] as [tile of columns][K][columns of the tile], columns padded to whole vectors with zeros. */
+function panels(weights: Float32Array, m: number, depth: number, segments: readonly Segment[]): Float32Array {
+  const packed = new Float32Array(Math.ceil(m / 4) * 4 * depth);
+  for (const { start, size, count } of segments)
+    for (let i = 0; i < count; i++) {
+      const v = start + i * size;
+      for (let k = 0; k < depth; k++)
+        for (let j = 0; j < 4 * size; j++) {
+          const column = 4 * v + j;
+          if (column < m) packed[4 * v * depth + k * 4 * size + j] = weights[column * depth + k]!;
+        }
+    }
+  return packed;
+}
+
+function padded(values: Float32Array): Float32Array {
+  const all = new Float32Array(Math.ceil(values.length / 4) * 4);
+  all.set(values);
+  return all;
+}
+
+/** Dense constant weights on the right. Undefined for `left`, dtypes other than f32, and rows without a common distance. */
+export function matmulDense(spec: ConstantMatmulSpec): Lowered | undefined {
+  const { input, output, name } = spec;
+  const rank = output.shape.length;
+  if (spec.side === "left" || rank < 1 || input.shape.length !== rank || !isF32(input, output)) return undefined;
+  const [from, to] = [collapse(input, rank - 1), collapse(output, rank - 1)];
+  if (!from || !to) return undefined;
+  const [depth, m] = [input.shape.at(-1)!, output.shape.at(-1)!];
+  const plan = planProduct(to.extent, m, depth, spec.target);
+  const weights = stream("weights", floats(panels(spec.weights, m, depth, plan.vectors)));
+  const bias: readonly Stream[] = spec.bias ? [stream("bias", floats(padded(spec.bias)))] : [];
+  const leading = output.shape.slice(0, -1);
+  const functions = product({
+    name: `${name}_product`,
+    rows: to.extent,
+    depth,
+    left: { bytes: input.bytes, row: from.stride, depth: input.strides.at(-1)! },
+    right: { bytes: weights.param.bytes, vector: 16 * depth, row: (size) => 16 * size },
+    output: table(output, to),
+    ...(bias[0] ? { bias: bias[0].param } : {}),
+    epilogue: viewed(spec.epilogue, ([, row, , column]) => [...unravel(row!, leading), column!]),
+    plan,
+  });
+  const streams = [weights, ...bias];
+  const params: readonly Param[] = [
+    pointer("x", "read", input.bytes),
+    pointer("y", "write", output.bytes),
+    ...streams.map((s) => s.param),
+    ...spec.epilogue.params,
+  ];
+  const call = callStmt(`${name}_product`, [
+    advance(variable("x", "ptr"), i32(input.offset)),
+    variable("weights", "ptr"),
+    variable("y", "ptr"),
+    ...[i32(output.offset), i32(0)],
+    ...bias.map((b) => argument(b.param)),
+    ...spec.epilogue.params.map(argument),
+  ]);
+  const doc = `product of ${to.extent} x ${depth} with constant ${depth} x ${m}`;
+  return {
+    kernel: "matmul_f32_dense",
+    functions: [...functions, { name, doc, params, body: [call] }],
+    entry: name,
+    bindings: [
+      { kind: "operand", operand: 0 },
+      { kind: "result", result: 0 },
+      ...streams.map((s): Binding => ({ kind: "packed", packed: s.packed })),
+      ...spec.epilogue.bindings,
+    ],
+    faults: [],
+    why: "dense weights: vectors along the output features",
+  };
+}
+
+/** Bytes between neighbours along the result's leading axes, zero where an operand is broadcast. */
+function batchStrides(operand: Storage, leading: number): number[] {
+  const own = operand.shape.length - 2;
+  return Array.from({ length: leading }, (_, axis) => {
+    const at = axis - (leading - own);
+    return at < 0 || operand.shape[at] === 1 ? 0 : operand.strides[at]!;
+  });
+}
+
+/** A copy of B with whole vectors of columns, for one batch at a time, where B itself cannot be read so. */
+function copyOf(
+  spec: MatmulSpec,
+  depth: number,
+  columns: number,
+): { readonly pack: Func; readonly bytes: number; readonly width: number } | undefined {
+  const { b } = spec;
+  const [row, column] = b.strides.slice(-2) as [number, number];
+  if (column === 4 && columns % 4 === 0) return undefined;
+  const width = packedRowWidth(columns, 1);
+  const input: Storage = { ...b, shape: [1, depth, 1, columns], strides: [0, row, 0, column] };
+  const pack = packRows({ name: `${spec.name}_pack`, input, rows: 1, phases: 1, width, stride: 1, top: 0, left: 0 });
+  return { pack, bytes: depth * width * 4, width };
+}
+
+/** Dense product of two activations. Undefined for dtypes other than f32, operands of fewer than two axes, and empty tensors. */
+export function matmulDynamic(spec: MatmulSpec): Lowered | undefined {
+  const { a, b, output, name } = spec;
+  const rank = output.shape.length;
+  if (a.shape.length < 2 || b.shape.length < 2 || !isF32(a, b, output)) return undefined;
+  const [m, n] = output.shape.slice(-2) as [number, number];
+  const depth = a.shape.at(-1)!;
+  // With one B for all batches, their rows are one long matrix.
+  const [from, to] = [a.shape.length === rank ? collapse(a, rank - 1) : undefined, collapse(output, rank - 1)];
+  const merged = b.shape.slice(0, -2).every((d) => d === 1) && from && to ? { from, to } : undefined;
+  const leading = merged ? [] : output.shape.slice(0, -2);
+  const rows = merged ? merged.to.extent : m;
+  const copied = copyOf(spec, depth, n);
+  const plan = planProduct(rows, n, depth, spec.target);
+  const pitch = copied ? copied.width * 4 : b.strides.at(-2)!;
+  const view = ([batch, row, , column]: readonly Expr[]): Expr[] =>
+    merged ? [...unravel(row!, output.shape.slice(0, -1)), column!] : [...unravel(batch!, leading), row!, column!];
+  const functions = product({
+    name: `${name}_product`,
+    rows,
+    depth,
+    left: { bytes: a.bytes, row: merged ? merged.from.stride : a.strides.at(-2)!, depth: a.strides.at(-1)! },
+    right: { bytes: copied ? copied.bytes : b.bytes, vector: 16, row: () => pitch },
+    output: table(output, merged ? merged.to : { extent: m, stride: output.strides.at(-2)! }),
+    epilogue: viewed(spec.epilogue, view),
+    plan,
+  });
+
+  const indices = leading.map((_, axis) => variable(`i${axis}`));
+  const at = (strides: readonly number[], offset: number): Expr =>
+    indices.reduce<Expr>((sum, i, axis) => add(sum, mul(i, i32(strides[axis]!))), i32(offset));
+  const number = indices.reduce<Expr>((sum, i, axis) => add(mul(sum, i32(leading[axis]!)), i), i32(0));
+  const bAt = advance(variable("b", "ptr"), at(batchStrides(b, leading.length), copied ? 0 : b.offset));
+  const scratch: readonly PointerParam[] = copied ? [{ name: "scratch", type: "ptr", access: "readwrite", bytes: copied.bytes }] : [];
+  const inner: Stmt[] = [
+    ...(copied ? [callStmt(copied.pack.name, [bAt, variable("scratch", "ptr")])] : []),
+    callStmt(`${name}_product`, [
+      advance(variable("a", "ptr"), at(batchStrides(a, leading.length), a.offset)),
+      copied ? variable("scratch", "ptr") : bAt,
+      variable("y", "ptr"),
+      ...[at(output.strides, output.offset), number],
+      ...spec.epilogue.params.map(argument),
+    ]),
+  ];
+  const body = leading.reduceRight<readonly Stmt[]>((inside, extent, axis) => [for_(`i${axis}`, i32(0), i32(extent), inside)], inner);
+  const params: readonly Param[] = [
+    pointer("a", "read", a.bytes),
+    pointer("b", "read", b.bytes),
+    pointer("y", "write", output.bytes),
+    ...scratch,
+    ...spec.epilogue.params,
+  ];
+  return {
+    kernel: "matmul_f32",
+    functions: [
+      ...(copied ? [copied.pack] : []),
+      ...functions,
+      { name, doc: `product of ${rows} x ${depth} with ${depth} x ${n}`, params, body },
+    ],
+    entry: name,
+    bindings: [
+      { kind: "operand", operand: 0 },
+      { kind: "operand", operand: 1 },
+      { kind: "result", result: 0 },
+      ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes })),
+      ...spec.epilogue.bindings,
+    ],
+    faults: [],
+    why: "register tiles of rows and vectors of columns",
+  };
+}

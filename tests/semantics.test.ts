@@ -11,18 +11,21 @@ import { parse } from "../ir/parse.ts";
 import { print } from "../ir/print.ts";
 import { rebuild } from "../ir/rewrite.ts";
 import { tensorOf } from "../ir/tensor.ts";
-import { difference } from "./support/equal.ts";
+import { difference, precisionOf } from "./support/equal.ts";
 import { type RandomGraph, randomGraphs } from "./support/random-graph.ts";
 
 /** Set SPARSEC_RUNS for a longer search; a failure prints its seed and its smallest graph. */
 const RUNS = Number(process.env["SPARSEC_RUNS"] ?? 300);
 const parameters: fc.Parameters<[RandomGraph]> = { numRuns: RUNS, seed: Number(process.env["SPARSEC_SEED"] ?? 20261121) };
 
+/** Without steps, at which rounding makes all the difference. */
+const smooth = randomGraphs({ without: ["step", "compare", "cast", "quantized", "argReduce"] });
+
 function holds({ graph, inputs }: RandomGraph, run: (g: Graph) => Graph, mode: "exact" | "bounded"): void {
   const expected = interpret(graph, inputs);
   const after = run(graph);
   const actual = interpret(after, inputs);
-  const wrong = difference(actual, expected, mode);
+  const wrong = difference(actual, expected, mode, precisionOf(graph));
   if (wrong !== undefined) throw new Error(`${wrong}\n--- before\n${print(graph)}--- after\n${print(after)}`);
 }
 
@@ -30,7 +33,7 @@ describe("a pass keeps the meaning of a graph", () => {
   for (const pass of defaultPipeline) {
     const mode = pass.exactness === "exact" ? "exact" : "bounded";
     test(`${pass.name} (${mode})`, () => {
-      const graphs = randomGraphs({ special: mode === "exact" });
+      const graphs = mode === "exact" ? randomGraphs({ special: true }) : smooth;
       fc.assert(
         fc.property(graphs, (g) => holds(g, (x) => runPass(pass, x, passContext()), mode)),
         parameters,
@@ -50,7 +53,7 @@ describe("a pass keeps the meaning of a graph", () => {
 
   test("the whole pipeline (bounded)", () => {
     fc.assert(
-      fc.property(randomGraphs(), (g) => holds(g, (x) => runPipeline(x, defaultPipeline).graph, "bounded")),
+      fc.property(smooth, (g) => holds(g, (x) => runPipeline(x, defaultPipeline).graph, "bounded")),
       parameters,
     );
   });

@@ -78,7 +78,7 @@ const bothWays = ([p, q]: readonly Value[]): readonly (readonly [Value, Value])[
 ];
 
 export const activationRules: readonly Rule[] = [
-  rule("x/2 (1 + erf(x / sqrt 2)) -> gelu(x), and its tanh form", op("mul"), (_, b, root) => {
+  rule("x/2 (1 + erf(x / sqrt 2)) -> gelu(x), and its tanh form", op(["mul", "div"]), (_, b, root) => {
     const { constant, others } = factorsOf(b, root);
     if (!real(root) || others.length !== 2 || !near(root, constant, 0.5)) return undefined;
     for (const [x, q] of bothWays(others)) {
@@ -97,7 +97,7 @@ export const activationRules: readonly Rule[] = [
   rule("x tanh(softplus(x)) -> mish(x)", op("mul", any("x"), op("tanh", op("softplus", any("x")))), ({ x }, b, root) =>
     b.value("mish", [x], {}, root.node.locs),
   ),
-  rule("x clip(x + 3, 0, 6) / 6 -> hard_swish(x)", op("mul"), (_, b, root) => {
+  rule("x clip(x + 3, 0, 6) / 6 -> hard_swish(x)", op(["mul", "div"]), (_, b, root) => {
     const { constant, others } = factorsOf(b, root);
     if (!real(root) || others.length !== 2) return undefined;
     for (const [x, q] of bothWays(others)) {

@@ -133,7 +133,7 @@ const concats: readonly Rule[] = [
   rule("concat of neighbouring slices of x -> slice of x", op("concat"), (_, b, root) => {
     const axis = root.node.attrs.axis as number;
     const [first] = root.node.inputs;
-    if (!first || first.node.op !== "slice" || root.node.inputs.length < 2) return undefined;
+    if (first?.node.op !== "slice" || root.node.inputs.length < 2) return undefined;
     const x = first.node.inputs[0]!;
     let next = ints(first, "starts")[axis]!;
     for (const v of root.node.inputs) {
@@ -189,9 +189,7 @@ const elementwise = (b: GraphBuilder, v: Value): boolean => {
 function placesOf(few: readonly number[], many: readonly number[]): readonly number[] | undefined {
   const places: number[] = [];
   many.forEach((d, axis) => {
-    const next = places.length;
-    // A 1 of `few` is matched only where no axis to spare is left.
-    if (next < few.length && d === few[next] && (d !== 1 || many.length - axis <= few.length - next)) places.push(axis);
+    if (d === few[places.length]) places.push(axis);
   });
   const rest = many.filter((_, axis) => !places.includes(axis));
   return places.length === few.length && rest.every((d) => d === 1) ? places : undefined;

@@ -17,8 +17,8 @@ export interface Session {
   /** For parameters of regions: the outer value that each stands for. */
   readonly captured: Map<Value, Value>;
   note(what: string): void;
-  /** Records inputs that must be bound to constants. */
-  need(inputs: readonly string[]): void;
+  /** Records inputs that must be bound to constants, and where that showed. */
+  need(inputs: readonly string[], loc: Loc): void;
   /** Every input that must be bound, as far as the graph shows, with those recorded. */
   needed(): readonly string[];
 }
@@ -123,7 +123,7 @@ export function importContext(
       if (session.evaluate.isConstant(v))
         throw importErrors.unsupported(`${op}: operand ${k} takes too long to compute while importing`, loc);
       // Values do not flow through Shape, which the search for declared operands knows and this one does not.
-      if (!place.shapeOperands.includes(k)) session.need(inputsOf(v, session.captured));
+      if (!place.shapeOperands.includes(k)) session.need(inputsOf(v, session.captured), loc);
       const names = session.needed();
       if (names.length > 0) throw importErrors.needsConstant(names, loc);
       throw importErrors.dynamicShape(`${op}: operand ${k} decides a shape, and hangs on data`, loc);
@@ -136,7 +136,7 @@ export function importContext(
     needs(v, why) {
       const names = inputsOf(v, session.captured);
       if (names.length === 0) throw importErrors.dynamicShape(`${op}: ${why}`, loc);
-      session.need(names);
+      session.need(names, loc);
     },
     constant: (t) => b.constant(t, { loc }),
     scalar: (dtype, x) => b.constant(filled(dtype, [], x), { loc }),

@@ -8,10 +8,10 @@ const shown = (shape: readonly unknown[]): string => `[${shape.join(", ")}]`;
 export const importErrors = {
   bad: (why: string, loc: Loc) => new SparsecError("bad-model", why, loc),
   unsupported: (why: string, loc: Loc) => new SparsecError("unsupported", why, loc),
-  unsupportedVersion: (version: number, lowest: number, highest: number, file: string) =>
+  unsupportedVersion: (version: number, lowest: number, highest: number, op: string | undefined, file: string) =>
     new SparsecError(
       "unsupported",
-      `the model uses version ${version} of the default operator set, and versions ${lowest} to ${highest} are supported`,
+      `the model uses version ${version} of the default operator set${op === undefined ? "" : ` (for ${op}, first of all)`}, and versions ${lowest} to ${highest} are supported`,
       { file, name: "" },
       "convert it with ONNX's version converter",
     ),

@@ -284,7 +284,9 @@ describe("what cannot be imported", () => {
   });
 
   it("names an operator set too old or too new", () => {
-    expect(one(node("Relu", ["x"], ["y"]), 6).message).toContain("version 6 of the default operator set (for Relu, first of all), and versions 7 to");
+    expect(one(node("Relu", ["x"], ["y"]), 6).message).toContain(
+      "version 6 of the default operator set (for Relu, first of all), and versions 7 to",
+    );
     expect(one(node("Relu", ["x"], ["y"]), 99).code).toBe("unsupported");
   });
 

@@ -66,7 +66,7 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
       .filter((v) => v.node.op === "const")
       .map((v) => graph.weights.get(v.node.attrs.ref as string))
       .sort((a, b) => b.data.length - a.data.length)[0];
-    const finding = findings.find((f) => names.includes(f.node));
+    const finding = findings.find((f) => names.includes(f.node) && inner.some((m) => m.op === f.op));
     return [
       {
         nodes: names,

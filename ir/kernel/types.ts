@@ -9,7 +9,10 @@ export type ValueType = ScalarType | VectorType | "ptr";
 /** How a value lies in memory. Narrow types widen to their compute type when loaded and wrap, or round, when stored. */
 export type MemoryType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "bool" | "f16" | "f32" | "f64" | VectorType;
 
-/** The pure kinds work lane by lane on vectors; a vector select takes a lane mask (all ones or all zeros); vector constants are splats. */
+/**
+ * The pure kinds work lane by lane on vectors. A select by a bool evaluates the chosen side only; by a lane mask (all ones or all zeros),
+ * both. Vector constants are splats, and vectors shift by splats. Pointers into one buffer compare like u32. No expression has an effect.
+ */
 export type Expr =
   | Const
   | Unary<Expr, ScalarType | VectorType>
@@ -20,9 +23,9 @@ export type Expr =
   | Bitcast<Expr, ScalarType | VectorType>
   | Wrap<Expr>
   | { readonly kind: "var"; readonly type: ValueType; readonly name: string }
-  /** `offset` is a constant displacement in bytes (>= 0). */
+  /** `offset` is a constant displacement in bytes (>= 0); `ptr` itself may not precede its buffer, and lanes are aligned to their size. */
   | { readonly kind: "load"; readonly type: ValueType; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number }
-  /** `ptr + bytes`, with `bytes` an i32. */
+  /** `ptr + bytes`, with `bytes` an i32. The result may lie outside the buffer as long as nothing is loaded or stored there. */
   | { readonly kind: "advance"; readonly type: "ptr"; readonly ptr: Expr; readonly bytes: Expr }
   /** Every lane the same scalar. A splat of a load is one instruction on most targets. */
   | { readonly kind: "splat"; readonly type: VectorType; readonly a: Expr }
@@ -38,7 +41,7 @@ export type Expr =
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
 
 export type Stmt =
-  /** Declares a variable. Names are unique within a function. */
+  /** Declares a variable, visible in the rest of its block. Names are unique within a function. */
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "set"; readonly name: string; readonly value: Expr }
   | { readonly kind: "store"; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number; readonly value: Expr }
@@ -51,7 +54,7 @@ export type Stmt =
       readonly step: number;
       readonly body: readonly Stmt[];
     }
-  /** Runs the body at least once, and again as long as `again` holds after it: the cheapest loop a target has. */
+  /** Runs the body at least once, and again as long as `again`, which sees the body's variables, holds: the cheapest loop there is. */
   | { readonly kind: "repeat"; readonly body: readonly Stmt[]; readonly again: Expr }
   | { readonly kind: "while"; readonly cond: Expr; readonly body: readonly Stmt[] }
   | { readonly kind: "if"; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }

@@ -2,9 +2,9 @@
 // Run pinned, from the project's root, on built code:  npm run build && taskset -c 0 node bench/kernel-spmm.mjs [zeros] [vectors]
 // The machine code of the inner loop:  node --print-wasm-code --no-liftoff --no-wasm-lazy-compilation bench/kernel-spmm.mjs
 
-import * as k from "../dist/ir/kernel/build.js";
-import { legalize } from "../dist/compiler/kernel/legalize.js";
 import { wasm } from "../dist/backends/wasm/index.js";
+import { legalize } from "../dist/compiler/kernel/legalize.js";
+import * as k from "../dist/ir/kernel/build.js";
 import { wasmExecutor } from "../dist/runtime/executors/wasm.js";
 
 const [M, K, N] = [256, 256, 196];

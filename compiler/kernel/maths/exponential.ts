@@ -5,7 +5,6 @@ import type { Expr, Func } from "../../../ir/kernel/types.ts";
 import { type Body, define } from "../define.ts";
 import { abs, eq, exactProduct, f64, gt, isNegative, neg, polynomial, powerOfTwo, wide } from "./arithmetic.ts";
 
-const LOG2E = 1.4426950408889634;
 /** ln 2 in two parts; the first has 33 bits, so that its product with an exponent is exact. */
 export const LN2 = [0.6931471804855391, 7.440617110012397e-11] as const;
 
@@ -27,7 +26,7 @@ const expTail = (r: Expr, coefficients: readonly number[]): Expr =>
 
 /** x = n ln 2 + r with |r| <= ln 2 / 2, for |x| < 1e6; n as a float. */
 function reduce(body: Body, x: Expr): { n: Expr; r: Expr } {
-  const n = body.name(k.unary("round_even", k.mul(x, f64(LOG2E))));
+  const n = body.name(k.unary("round_even", k.mul(x, f64(Math.LOG2E))));
   return { n, r: body.name(k.sub(k.sub(x, k.mul(n, f64(LN2[0]))), k.mul(n, f64(LN2[1])))) };
 }
 

@@ -20,13 +20,13 @@ export function createImage(file: WeightsWriter): Image {
   const places = new Map<string, number>();
   let end = 0;
   /** Reserves room once per key; `make` gives the section for its offset. */
-  const place = (key: string, bytes: number, make: (at: number) => Section): number => {
+  const place = (key: string, bytes: number, make: (at: number) => Section | readonly Section[]): number => {
     const known = places.get(key);
     if (known !== undefined) return known;
     const at = end;
     end += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     places.set(key, at);
-    if (bytes > 0) sections.push(make(at));
+    if (bytes > 0) sections.push(...[make(at)].flat());
     return at;
   };
   const copy = (piece: ArrayBufferView): number => {
@@ -41,6 +41,20 @@ export function createImage(file: WeightsWriter): Image {
     constant: copy,
     packed(p: Packed) {
       if (p.kind === "bytes") return copy(p.bytes);
+      if (p.kind === "panels") {
+        // The whole matrix once, however many variants cut it up.
+        const { values, columns, runs } = p;
+        const start = file.append(values);
+        const bytes = runs.reduce((sum, r) => sum + 4 * r.rows * columns, 0);
+        return place(`panels ${start} ${columns} ${JSON.stringify(runs)}`, bytes, (first) => {
+          let at = first;
+          return runs.map(({ first: row, ...run }): Section => {
+            const section = { kind: "panels", at, from: start + 4 * row * columns, columns, ...run } as const;
+            at += 4 * run.rows * columns;
+            return section;
+          });
+        });
+      }
       if (p.kind === "indices") {
         const { columns, expanded, bound, radix } = p;
         const from = file.append(columns);

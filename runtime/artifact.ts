@@ -23,6 +23,8 @@ export interface Slot {
  * A piece of the weight image that a program sees. `copy` takes bytes of weights.bin as they are. `indices` reads `count` column
  * numbers (u16 or u32), checks each against `bound`, and writes the byte offset that the variant's layout gives it: with
  * `radix` [[extent, stride], ...], outermost first, the number is split into mixed-radix digits and digit x stride is summed.
+ * `panels` reads an f32 matrix of `rows` x `columns`, row-major, and writes, for each `block` of columns and each `group` of rows, the
+ * group's values column by column: the order in which a register tile of `group` rows takes them. `rows` is a multiple of `group`.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
 export type Section =
@@ -36,6 +38,15 @@ export type Section =
       readonly expanded: "u16" | "u32";
       readonly bound: number;
       readonly radix: readonly (readonly [extent: number, stride: number])[];
+    }
+  | {
+      readonly kind: "panels";
+      readonly at: number;
+      readonly from: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly group: number;
+      readonly block: number;
     }
   | {
       readonly kind: "counts";

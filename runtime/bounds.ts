@@ -59,14 +59,26 @@ const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): 
   slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
 };
 
+type Stream = Section & { readonly kind: "indices" | "counts" };
+
+/** The bytes that a section reads and writes alike, where it only moves them. */
+const rawBytes = (section: Section, place: Place): number | undefined => {
+  if (section.kind === "copy") return section.bytes;
+  if (section.kind !== "panels") return undefined;
+  const { rows, columns, group, block } = section;
+  if (group < 1 || block < 1 || rows % group) reject(place, `cannot take ${rows} rows ${group} at a time, or ${block} columns`);
+  if (section.at % 4 || section.from % 4) reject(place, "a panel must start at a multiple of 4");
+  return elements([rows, columns], place) * 4;
+};
+
 /** The bytes of the weight image that a section writes. */
 const sectionSpan = (section: Section, variant: VariantManifest, stored: number, place: Place): Span => {
-  const raw = section.kind === "copy";
-  const to = section.at + (raw ? section.bytes : section.count * INDEX_BYTES[section.expanded]);
-  const end = section.from + (raw ? section.bytes : section.count * INDEX_BYTES[section.stored]);
+  const raw = rawBytes(section, place);
+  const to = section.at + (raw ?? (section as Stream).count * INDEX_BYTES[(section as Stream).expanded]);
+  const end = section.from + (raw ?? (section as Stream).count * INDEX_BYTES[(section as Stream).stored]);
   if (to > variant.weights) reject(place, `ends at byte ${to} of a weight image of ${variant.weights}`);
   if (end > stored) reject(place, `ends at byte ${end} of ${stored} in ${WEIGHTS}`);
-  if (!raw) {
+  if (section.kind === "indices" || section.kind === "counts") {
     if (section.at % INDEX_BYTES[section.expanded]) reject(inside(place, "at"), `${section.at} is not aligned to ${section.expanded}`);
     if (section.from % INDEX_BYTES[section.stored]) reject(inside(place, "from"), `${section.from} is not aligned to ${section.stored}`);
   }

@@ -89,9 +89,18 @@ const digit: Parse<readonly [number, number]> = (value, at) => {
 
 const section: Parse<Section> = (value, at) => {
   const field = object(value, at);
-  const kind = field("kind", oneOf("copy", "indices", "counts"));
+  const kind = field("kind", oneOf("copy", "panels", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
+  if (kind === "panels")
+    return {
+      kind,
+      ...place,
+      rows: field("rows", u32),
+      columns: field("columns", u32),
+      group: field("group", u32),
+      block: field("block", u32),
+    };
   const stream = { ...place, count: field("count", size), stored: field("stored", index), expanded: field("expanded", index) };
   if (kind === "counts") return { kind, ...stream, total: field("total", u32) };
   return { kind, ...stream, bound: field("bound", u32), radix: field("radix", list(RANK_LIMIT, digit)) };

@@ -15,9 +15,23 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
   const stored = file.byteOffset % 4 ? file.slice() : file;
   for (const section of sections) {
     if (section.kind === "copy") image.set(stored.subarray(section.from, section.from + section.bytes), section.at);
+    else if (section.kind === "panels") packPanels(stored, image, section);
     else if (section.kind === "indices")
       expandIndices(view(stored, section.stored, section.from, section.count), target(image, section), section);
     else copyCounts(view(stored, section.stored, section.from, section.count), target(image, section), section);
+  }
+};
+
+/** Moves the bits of floats, as words. */
+const packPanels = (file: Uint8Array, image: Uint8Array, section: Section & { readonly kind: "panels" }): void => {
+  const { rows, columns, group, block } = section;
+  const from = new Uint32Array(file.buffer, file.byteOffset + section.from, rows * columns);
+  const to = new Uint32Array(image.buffer, image.byteOffset + section.at, rows * columns);
+  let at = 0;
+  for (let first = 0; first < columns; first += block) {
+    const end = Math.min(columns, first + block);
+    for (let row = 0; row < rows; row += group)
+      for (let column = first; column < end; column++) for (let r = 0; r < group; r++) to[at++] = from[(row + r) * columns + column]!;
   }
 };
 

@@ -5,6 +5,8 @@ import type { Expr, Func, PointerParam } from "../../ir/kernel/types.ts";
 /** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
 export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  /** Runs of rows of an f32 matrix `values` of `columns` columns, cut for register tiles (see `panels` there). */
+  | { readonly kind: "panels"; readonly values: Float32Array; readonly columns: number; readonly runs: readonly PanelRun[] }
   /** Column numbers below `bound`; the loader writes sum of digit x stride over their mixed-radix digits (outermost first). */
   | {
       readonly kind: "indices";
@@ -15,6 +17,28 @@ export type Packed =
     }
   /** Row lengths whose sum is `total`. */
   | { readonly kind: "counts"; readonly counts: Uint16Array | Uint32Array; readonly expanded: "u16" | "u32"; readonly total: number };
+
+/** Rows `first` to `first + rows`, `group` at a time, in blocks of `block` columns. */
+export interface PanelRun {
+  readonly first: number;
+  readonly rows: number;
+  readonly group: number;
+  readonly block: number;
+}
+
+/** Bytes that packed constants take in the weight image. */
+export function packedBytes(p: Packed): number {
+  switch (p.kind) {
+    case "bytes":
+      return p.bytes.length;
+    case "panels":
+      return p.runs.reduce((sum, r) => sum + 4 * r.rows * p.columns, 0);
+    case "indices":
+      return p.columns.length * (p.expanded === "u16" ? 2 : 4);
+    case "counts":
+      return p.counts.length * (p.expanded === "u16" ? 2 : 4);
+  }
+}
 
 /** What a pointer parameter of a kernel's entry is bound to. Pointers point at the buffer's start, not at element 0. */
 export type Binding =

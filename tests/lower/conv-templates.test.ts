@@ -1,7 +1,7 @@
 // The convolution templates against sums in f64: many shapes in the interpreter, where every access is checked, larger ones as wasm.
 
 import { describe, expect, test } from "vitest";
-import type { Lowered } from "../../compiler/lower/template.ts";
+import { type Lowered, packedBytes } from "../../compiler/lower/template.ts";
 import { convCsr } from "../../compiler/lower/templates/conv-csr.ts";
 import { convDense } from "../../compiler/lower/templates/conv-dense.ts";
 import { convDepthwise } from "../../compiler/lower/templates/conv-depthwise.ts";
@@ -141,9 +141,7 @@ describe("streams of convCsr", () => {
   test("six bytes a non-zero and two a channel and block", () => {
     const k: ConvCase = { c: 16, h: 8, w: 8, m: 24, kernel: three, pads: same, density: 0.1, input: margin, output: margin };
     const nonzeros = convProblem(k).spec.weights.filter((w) => w !== 0).length;
-    const bytes = packed(k).map((p) =>
-      p.kind === "bytes" ? p.bytes.length : p.kind === "indices" ? p.columns.byteLength : p.counts.byteLength,
-    );
+    const bytes = packed(k).map(packedBytes);
     expect(bytes.reduce((a, b) => a + b)).toBe(6 * nonzeros + 2 * 24);
   });
   test("displacements beyond 16 bits: blocks of channels, then 32 bits", async () => {

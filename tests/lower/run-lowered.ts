@@ -3,27 +3,23 @@
 import { assemble } from "../../backends/wasm/assemble.ts";
 import { printModule } from "../../backends/wasm/index.ts";
 import type { Capabilities } from "../../compiler/backend.ts";
+import { createImage } from "../../compiler/image.ts";
 import { legalize } from "../../compiler/kernel/legalize.ts";
-import type { Lowered, Packed } from "../../compiler/lower/template.ts";
+import { type Lowered, type Packed, packedBytes } from "../../compiler/lower/template.ts";
+import { createWeightsWriter } from "../../compiler/weights-writer.ts";
 import { advance, callStmt, i32, pointer, variable } from "../../ir/kernel/build.ts";
 import { interpret } from "../../ir/kernel/interpret.ts";
 import type { Program } from "../../ir/kernel/types.ts";
-import type { Section } from "../../runtime/artifact.ts";
 import { fillImage } from "../../runtime/sections.ts";
-
-const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 
 /** The bytes that a kernel sees of packed data. */
 export function expand(p: Packed): Uint8Array {
-  if (p.kind === "bytes") return p.bytes.slice();
-  const stored = p.kind === "indices" ? p.columns : p.counts;
-  const type = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a.BYTES_PER_ELEMENT === 2 ? "u16" : "u32");
-  const image = new Uint8Array(stored.length * (p.expanded === "u16" ? 2 : 4));
-  const shared = { at: 0, from: 0, count: stored.length, stored: type(stored), expanded: p.expanded };
-  const section: Section =
-    p.kind === "indices" ? { ...shared, kind: "indices", bound: p.bound, radix: p.radix } : { ...shared, kind: "counts", total: p.total };
-  fillImage(image, bytesOf(stored).slice(), [section]);
-  return image;
+  const file = createWeightsWriter();
+  const image = createImage(file);
+  const at = image.packed(p);
+  const bytes = new Uint8Array(Math.max(16, image.bytes));
+  fillImage(bytes, file.finish(), image.sections);
+  return bytes.slice(at, at + packedBytes(p));
 }
 
 /** One buffer per parameter of the entry; scratch is filled with garbage. */

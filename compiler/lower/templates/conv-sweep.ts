@@ -2,7 +2,7 @@
 
 import { add, advance, callStmt, for_, i32, let_, mul, pointer, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
-import type { Binding, Lowered, Packed } from "../template.ts";
+import { type Binding, type Lowered, type Packed, packedBytes } from "../template.ts";
 import type { TapSource } from "./conv-input.ts";
 import type { ConvShape, ConvSpec } from "./conv-spec.ts";
 import { type Target, type TilePlace, targetOf } from "./store-tile.ts";
@@ -123,13 +123,10 @@ export interface Stream {
   readonly packed: Packed;
 }
 
-export const stream = (name: string, packed: Packed): Stream => {
-  const bytes =
-    packed.kind === "bytes"
-      ? packed.bytes.length
-      : (packed.expanded === "u16" ? 2 : 4) * (packed.kind === "indices" ? packed.columns : packed.counts).length;
-  return { param: { name, type: "ptr", access: "read", bytes }, packed };
-};
+export const stream = (name: string, packed: Packed): Stream => ({
+  param: { name, type: "ptr", access: "read", bytes: packedBytes(packed) },
+  packed,
+});
 
 export const floats = (values: Float32Array): Packed => ({
   kind: "bytes",

@@ -3,7 +3,7 @@
 import { add, advance, callStmt, for_, i32, mul, pointer, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
 import type { Storage } from "../storage.ts";
-import type { Binding, Lowered } from "../template.ts";
+import type { Binding, Lowered, Packed } from "../template.ts";
 import { floats, type Stream, stream } from "./conv-sweep.ts";
 import { type ConstantMatmulSpec, collapse, type MatmulSpec, unravel, viewed } from "./matmul-spec.ts";
 import { planProduct, product } from "./matmul-tile.ts";
@@ -21,22 +21,17 @@ const table = (s: Storage, rows: { readonly extent: number; readonly stride: num
 });
 
 /** [M, K] as [tile of columns][K][columns of the tile], columns padded to whole vectors with zeros. */
-function panels(weights: Float32Array, m: number, depth: number, segments: readonly Segment[]): Float32Array {
-  const packed = new Float32Array(Math.ceil(m / 4) * 4 * depth);
-  for (const { start, size, count } of segments)
-    for (let i = 0; i < count; i++) {
-      const v = start + i * size;
-      for (let k = 0; k < depth; k++)
-        for (let j = 0; j < 4 * size; j++) {
-          const column = 4 * v + j;
-          if (column < m) packed[4 * v * depth + k * 4 * size + j] = weights[column * depth + k]!;
-        }
-    }
-  return packed;
-}
+const panels = (weights: Float32Array, depth: number, segments: readonly Segment[]): Packed => ({
+  kind: "panels",
+  values: padded(weights, 4 * depth),
+  columns: depth,
+  runs: segments.map(({ start, size, count }) => ({ first: 4 * start, rows: 4 * size * count, group: 4 * size, block: depth })),
+});
 
-function padded(values: Float32Array): Float32Array {
-  const all = new Float32Array(Math.ceil(values.length / 4) * 4);
+/** `values` and zeros up to a multiple of `unit`. */
+function padded(values: Float32Array, unit: number): Float32Array {
+  if (values.length % unit === 0) return values;
+  const all = new Float32Array(Math.ceil(values.length / unit) * unit);
   all.set(values);
   return all;
 }
@@ -50,8 +45,8 @@ export function matmulDense(spec: ConstantMatmulSpec): Lowered | undefined {
   if (!from || !to) return undefined;
   const [depth, m] = [input.shape.at(-1)!, output.shape.at(-1)!];
   const plan = planProduct(to.extent, m, depth, spec.target);
-  const weights = stream("weights", floats(panels(spec.weights, m, depth, plan.vectors)));
-  const bias: readonly Stream[] = spec.bias ? [stream("bias", floats(padded(spec.bias)))] : [];
+  const weights = stream("weights", panels(spec.weights, depth, plan.vectors));
+  const bias: readonly Stream[] = spec.bias ? [stream("bias", floats(padded(spec.bias, 4)))] : [];
   const leading = output.shape.slice(0, -1);
   const functions = product({
     name: `${name}_product`,

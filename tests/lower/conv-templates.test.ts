@@ -1,6 +1,7 @@
 // The convolution templates against sums in f64: many shapes in the interpreter, where every access is checked, larger ones as wasm.
 
 import { describe, expect, test } from "vitest";
+import type { Capabilities } from "../../compiler/backend.ts";
 import { type Lowered, packedBytes } from "../../compiler/lower/template.ts";
 import { convCsr } from "../../compiler/lower/templates/conv-csr.ts";
 import { convDense } from "../../compiler/lower/templates/conv-dense.ts";
@@ -150,6 +151,30 @@ describe("streams of convCsr", () => {
     const huge: ConvCase = { c: 12, h: 1, w: 3000, m: 3, kernel: one, density: 0.2, input: margin, output: margin };
     expect(indices(huge).map((p) => p.expanded)).toEqual(["u32"]);
     expect(await asWasm(convCsr, huge)).toBeUndefined();
+  });
+  test("are the same for every target, so that variants share them", () => {
+    for (const [c, h, w, kernel] of [
+      [512, 13, 13, one],
+      [256, 14, 14, one],
+      [256, 1, 196, one],
+      [128, 28, 28, three],
+    ] as const) {
+      const k: ConvCase = {
+        c,
+        h,
+        w,
+        m: 8,
+        kernel,
+        pads: kernel === three ? same : [0, 0, 0, 0],
+        density: 0.3,
+        input: margin,
+        output: margin,
+      };
+      const { spec } = convProblem(k);
+      const streams = (target: Capabilities) => convCsr({ ...spec, target })!.bindings.filter((b) => b.kind === "packed");
+      expect(streams(relaxed)).toEqual(streams(baseline));
+      expect(streams(scalars)).toEqual(streams(baseline));
+    }
   });
   test("more non-zeros than stay in the cache are cut by output channels", () => {
     const k: ConvCase = { c: 300, h: 2, w: 6, m: 301, kernel: one, density: 0.9, bias: true, input: margin, output: margin };

@@ -102,11 +102,19 @@ function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, o
   return (a.taps / outputs) * (perTap + fetched) + groups * perGroup + lines * a.channels * costs.line;
 }
 
-function* candidates(a: Access, limit: number): Generator<readonly [rows: number, vectors: number, block: number]> {
+function blockSizes(channels: number): number[] {
+  const sizes: number[] = [];
+  for (let blocks = 1; blocks <= Math.min(channels, 64); blocks = Math.ceil(blocks * 1.3)) sizes.push(Math.ceil(channels / blocks));
+  return sizes;
+}
+
+function* candidates(
+  a: Access,
+  limit: number,
+  sizes: readonly number[],
+): Generator<readonly [rows: number, vectors: number, block: number]> {
   for (let r = 1; r <= Math.min(a.rows, limit); r++)
-    for (let v = 1; v <= Math.min(a.vectors, Math.floor(limit / r)); v++)
-      for (let blocks = 1; blocks <= Math.min(a.channels, 64); blocks = Math.ceil(blocks * 1.3))
-        yield [r, v, Math.ceil(a.channels / blocks)];
+    for (let v = 1; v <= Math.min(a.vectors, Math.floor(limit / r)); v++) for (const block of sizes) yield [r, v, block];
 }
 
 function cheapest(
@@ -115,12 +123,13 @@ function cheapest(
   channels: number,
   options: Iterable<readonly [outputs: number, limit: number]>,
   perTap: (accumulators: number, vectors: number, outputs: number) => number,
+  sizes: readonly number[] = blockSizes(a.channels),
 ): TilePlan {
   let best: TilePlan | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const [outputs, limit] of options) {
     const groups = balanced(channels, outputs);
-    for (const [r, v, block] of candidates(a, limit)) {
+    for (const [r, v, block] of candidates(a, limit, sizes)) {
       const [ys, xs] = [balanced(a.rows, r), balanced(a.vectors, v)];
       let cost = 0;
       for (const y of ys)
@@ -137,10 +146,19 @@ function cheapest(
   return best!;
 }
 
-/** Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. */
+/** The target for which blocks are chosen. */
+const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
+
+/**
+ * Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. The block of channels is the same
+ * for every target, because the order of the streams follows it, and variants of one program share them.
+ */
 export function planSingle(a: Access, can: Capabilities): TilePlan {
-  const { tap, latency } = costsOf(can);
-  return cheapest(a, can, 1, [[1, vectorAccumulators(can)]], (accumulators) => Math.max(latency, tap + accumulators));
+  const plan = (target: Capabilities, sizes?: readonly number[]): TilePlan => {
+    const { tap, latency } = costsOf(target);
+    return cheapest(a, target, 1, [[1, vectorAccumulators(target)]], (sums) => Math.max(latency, tap + sums), sizes);
+  };
+  return plan(can, [plan(COMMON).block]);
 }
 
 /** Vector registers that compiled code has to itself. */

@@ -18,7 +18,12 @@ const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d
 function candidate(n: Node, k: number): Candidate | string | undefined {
   const shape = maxShape(n.inputs[k]!.type);
   const out = maxShape(n.results[0]!.type);
-  const first = (columns: number): Candidate => ({ ...firstAxisRows(shape), by: "first", product: { columns } });
+  const first = (columns: number): Candidate => ({
+    ...firstAxisRows(shape),
+    taps: product(shape.slice(2)),
+    by: "first",
+    product: { columns },
+  });
   switch (n.op) {
     case "conv":
       if (k !== 1) return undefined;
@@ -29,7 +34,7 @@ function candidate(n: Node, k: number): Candidate | string | undefined {
       return k === 0 && rank(n.inputs[0]!.type) > 1 ? "its rows are looked up, not multiplied" : undefined;
     case "matmul": {
       if (shape.length < 2 || n.inputs.some((v) => rank(v.type) !== 2)) return "batched products have dense kernels only";
-      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), by: "last", product: { columns: out[0]! } };
+      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), taps: 1, by: "last", product: { columns: out[0]! } };
     }
     default:
       return undefined;
@@ -40,7 +45,7 @@ const nameOf = (v: Value | undefined, otherwise: string): string => v?.node.locs
 
 function decide(t: Tensor, c: Candidate | string, ctx: PassContext): Choice & { readonly analysis: ReturnType<typeof analyze> } {
   const by = typeof c === "string" ? "first" : c.by;
-  const analysis = analyze(t, by === "first" ? firstAxisRows(t.shape) : lastAxisRows(t.shape));
+  const analysis = analyze(t, by === "first" ? firstAxisRows(t.shape) : lastAxisRows(t.shape), typeof c === "string" ? 1 : c.taps);
   const stays = (why: string) => ({ format: "dense", why, predictedGain: 1, analysis });
   if (ctx.sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);

@@ -11,20 +11,30 @@ export interface Analysis {
   readonly pattern: Pattern;
 }
 
-/** One byte for each element, row-major: 1 where it is not zero. */
-export function nonzeroMask(t: Tensor, m: MatrixView): Uint8Array {
-  const mask = new Uint8Array(m.rows * m.columns);
-  for (let r = 0, at = 0; r < m.rows; r++) {
-    for (let c = 0; c < m.columns; c++, at++) mask[at] = isZero(t.dtype, t.data[r * m.rowStride + c * m.columnStride]!) ? 0 : 1;
-  }
-  return mask;
-}
-
-interface Mask {
-  readonly bits: Uint8Array;
+/** Where the non-zeros of a matrix are, in row-major order. */
+interface Positions {
   readonly rows: number;
   readonly columns: number;
-  readonly nonzeros: number;
+  readonly row: Uint32Array;
+  readonly column: Uint32Array;
+}
+
+function countNonzeros(t: Tensor): number {
+  let n = 0;
+  for (let i = 0; i < t.data.length; i++) if (!isZero(t.dtype, t.data[i]!)) n++;
+  return n;
+}
+
+function positionsOf(t: Tensor, m: MatrixView, nonzeros: number): Positions {
+  const [row, column] = [new Uint32Array(nonzeros), new Uint32Array(nonzeros)];
+  for (let r = 0, at = 0; r < m.rows; r++) {
+    for (let c = 0; c < m.columns; c++) {
+      if (isZero(t.dtype, t.data[r * m.rowStride + c * m.columnStride]!)) continue;
+      row[at] = r;
+      column[at++] = c;
+    }
+  }
+  return { rows: m.rows, columns: m.columns, row, column };
 }
 
 /** Blocks worth looking for, as rows x columns; larger ones first: they cost less when both fit. */
@@ -52,82 +62,93 @@ const N_OF_M: readonly (readonly [number, number])[] = [
 /** A block pattern fits when its kept blocks are nearly full: chance fills no more than the density. */
 const LEAST_FILL = 0.9;
 
-function occupiedBlocks({ bits, rows, columns }: Mask, height: number, width: number): number {
-  const across = Math.ceil(columns / width);
-  const seen = new Uint8Array(Math.ceil(rows / height) * across);
+function occupiedBlocks(p: Positions, height: number, width: number): number {
+  const across = Math.ceil(p.columns / width);
+  const seen = new Uint8Array(Math.ceil(p.rows / height) * across);
   let occupied = 0;
-  for (let r = 0, at = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++, at++) {
-      if (bits[at] === 0) continue;
-      const block = Math.floor(r / height) * across + Math.floor(c / width);
-      if (seen[block] === 0) occupied += seen[block] = 1;
-    }
+  for (let k = 0; k < p.row.length; k++) {
+    const block = Math.floor(p.row[k]! / height) * across + Math.floor(p.column[k]! / width);
+    if (seen[block] === 0) occupied += seen[block] = 1;
   }
   return occupied;
 }
 
-function block(m: Mask): Pattern | undefined {
+function block(p: Positions): Pattern | undefined {
   for (const [rows, columns] of SHAPES) {
-    if (rows > m.rows || columns > m.columns) continue;
-    const fill = m.nonzeros / (occupiedBlocks(m, rows, columns) * rows * columns);
+    if (rows > p.rows || columns > p.columns) continue;
+    const fill = p.row.length / (occupiedBlocks(p, rows, columns) * rows * columns);
     if (fill >= LEAST_FILL) return { kind: "block", rows, columns, fill };
   }
   return undefined;
 }
 
-function nOfM({ bits, rows, columns, nonzeros }: Mask): Pattern | undefined {
-  for (const [n, m] of N_OF_M) {
-    // Below three quarters of what the pattern allows, few zeros would satisfy it by chance.
-    if (columns % m !== 0 || nonzeros < 0.75 * ((rows * columns) / m) * n) continue;
-    let fits = true;
-    for (let at = 0; at < bits.length && fits; at += m) {
-      let kept = 0;
-      for (let p = 0; p < m; p++) kept += bits[at + p]!;
-      fits = kept <= n;
+/** At most n of every m neighbours along a row; or, in each tap of a convolution, of m neighbouring input channels. */
+function nOfM(p: Positions, taps: number): Pattern | undefined {
+  for (const channels of taps > 1 ? [false, true] : [false]) {
+    const line = channels ? p.columns / taps : p.columns;
+    for (const [n, m] of N_OF_M) {
+      // Below three quarters of what the pattern allows, few zeros would satisfy it by chance.
+      if (line % m !== 0 || p.row.length < 0.75 * ((p.rows * p.columns) / m) * n) continue;
+      const kept = new Uint8Array((p.rows * p.columns) / m);
+      let fits = true;
+      for (let k = 0; k < p.row.length && fits; k++) {
+        const c = p.column[k]!;
+        const along = channels ? (c % taps) * line + Math.floor(c / taps) : c;
+        fits = ++kept[Math.floor((p.row[k]! * p.columns + along) / m)]! <= n;
+      }
+      if (fits) return { kind: "n-of-m", n, m, along: channels ? "channels" : "rows" };
     }
-    if (fits) return { kind: "n-of-m", n, m };
   }
   return undefined;
 }
 
-function banded({ bits, rows, columns }: Mask): Pattern | undefined {
+function banded(p: Positions): Pattern | undefined {
   let below = 0;
   let above = 0;
-  for (let r = 0, at = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++, at++) {
-      if (bits[at] === 0) continue;
-      below = Math.max(below, r - c);
-      above = Math.max(above, c - r);
-    }
+  for (let k = 0; k < p.row.length; k++) {
+    below = Math.max(below, p.row[k]! - p.column[k]!);
+    above = Math.max(above, p.column[k]! - p.row[k]!);
   }
   const bandwidth = below + above + 1;
-  if (bandwidth === 1) return { kind: "diagonal" };
-  return rows > 8 && bandwidth * 4 <= Math.min(rows, columns) ? { kind: "banded", bandwidth } : undefined;
+  if (bandwidth === 1 && p.rows > 1 && p.columns > 1) return { kind: "diagonal" };
+  return p.rows > 8 && bandwidth * 4 <= Math.min(p.rows, p.columns) ? { kind: "banded", bandwidth } : undefined;
 }
 
-/** Empty rows or columns, where everything else is nearly full. */
-function lines({ bits, rows, columns, nonzeros }: Mask): Pattern | undefined {
-  const rowUsed = new Uint8Array(rows);
-  const columnUsed = new Uint8Array(columns);
-  for (let r = 0, at = 0; r < rows; r++) for (let c = 0; c < columns; c++, at++) if (bits[at] !== 0) rowUsed[r] = columnUsed[c] = 1;
-  const count = (used: Uint8Array) => used.reduce((a, b) => a + b, 0);
-  const [usedRows, usedColumns] = [count(rowUsed), count(columnUsed)];
-  if (nonzeros < LEAST_FILL * usedRows * usedColumns) return undefined;
-  if (usedRows < rows) return { kind: "rows", empty: rows - usedRows };
-  return usedColumns < columns ? { kind: "columns", empty: columns - usedColumns } : undefined;
+const distinct = (numbers: Uint32Array, bound: number, group = 1): number => {
+  const used = new Uint8Array(Math.ceil(bound / group));
+  for (const n of numbers) used[Math.floor(n / group)] = 1;
+  return used.reduce((a, b) => a + b, 0);
+};
+
+/** Empty rows, columns or input channels, where everything else is nearly full. */
+function lines(p: Positions, taps: number): Pattern | undefined {
+  const rows = distinct(p.row, p.rows);
+  const columns = distinct(p.column, p.columns);
+  if (p.row.length < LEAST_FILL * rows * columns) return undefined;
+  if (rows < p.rows) return { kind: "rows", empty: p.rows - rows };
+  if (columns === p.columns) return undefined;
+  const channels = distinct(p.column, p.columns, taps);
+  if (taps > 1 && channels * taps === columns) return { kind: "channels", empty: p.columns / taps - channels };
+  return { kind: "columns", empty: p.columns - columns };
 }
 
-/** Comparing rows is the dearest question, and large matrices have never been seen to answer it with yes. */
-const MOST_COMPARED = 2 ** 20;
+/** Fewer rows than this repeat by chance, or cost nothing to repeat. */
+const LEAST_ROWS = 4;
 
 function repeated(t: Tensor, m: MatrixView): Pattern | undefined {
-  if (m.rows < 4 || m.columns < 2 || m.rows * m.columns > MOST_COMPARED) return undefined;
-  const seen = new Set<string>();
+  if (m.rows < LEAST_ROWS || m.columns < 2) return undefined;
+  const float = new Float64Array(1);
+  const words = new Uint32Array(float.buffer);
+  const seen = new Set<number>();
   for (let r = 0; r < m.rows; r++) {
-    let row = "";
-    for (let c = 0; c < m.columns; c++) row += `${t.data[r * m.rowStride + c * m.columnStride]},`;
-    // More than half distinct is no repetition; most matrices end here early.
-    if (seen.add(row).size * 2 > m.rows) return undefined;
+    let hash = 0;
+    for (let c = 0; c < m.columns; c++) {
+      float[0] = Number(t.data[r * m.rowStride + c * m.columnStride]);
+      hash = Math.imul(hash ^ words[0]! ^ words[1]!, 0x9e3779b1);
+      hash ^= hash >>> 15;
+    }
+    // More than half distinct is no repetition. Rows with one hash are taken for equal: this is a remark, no decision.
+    if (seen.add(hash).size * 2 > m.rows) return undefined;
   }
   return { kind: "repeated", distinct: seen.size };
 }
@@ -135,16 +156,15 @@ function repeated(t: Tensor, m: MatrixView): Pattern | undefined {
 /** Fewer zeros than this are no pattern. */
 const LEAST_ZEROS = 0.05;
 
-/** Counts the zeros of `t`, seen as the matrix `view`, and names their pattern. */
-export function analyze(t: Tensor, view: MatrixView): Analysis {
-  const bits = nonzeroMask(t, view);
-  const nonzeros = bits.reduce((a, b) => a + b, 0);
-  const zeros = bits.length === 0 ? 0 : 1 - nonzeros / bits.length;
-  const mask: Mask = { bits, rows: view.rows, columns: view.columns, nonzeros };
+/** Counts the zeros of `t`, seen as the matrix `view`, and names their pattern. `taps`: columns for each input channel. */
+export function analyze(t: Tensor, view: MatrixView, taps = 1): Analysis {
+  const nonzeros = countNonzeros(t);
+  const zeros = t.data.length === 0 ? 0 : 1 - nonzeros / t.data.length;
   const pattern = (): Pattern => {
     if (nonzeros === 0) return { kind: "zero" };
     if (zeros < LEAST_ZEROS) return repeated(t, view) ?? { kind: "dense" };
-    return banded(mask) ?? lines(mask) ?? block(mask) ?? nOfM(mask) ?? repeated(t, view) ?? { kind: "unstructured" };
+    const p = positionsOf(t, view, nonzeros);
+    return banded(p) ?? lines(p, taps) ?? block(p) ?? nOfM(p, taps) ?? repeated(t, view) ?? { kind: "unstructured" };
   };
   return { zeros, nonzeros, pattern: pattern() };
 }

@@ -8,6 +8,8 @@ import { type Pattern, patternToString } from "./finding.ts";
 export interface Candidate {
   readonly rows: number;
   readonly columns: number;
+  /** Columns for each input channel: the elements of a convolution's kernel. */
+  readonly taps: number;
   /** Which axis of the constant the rows are: it decides between `csr` and `csc`, `bsr` and `bsc`. */
   readonly by: "first" | "last";
   readonly product: Product;
@@ -30,7 +32,7 @@ const dense = (why: string): Choice => ({ format: "dense", why, predictedGain: 1
 function formatsFor(p: Pattern, by: Candidate["by"]): readonly string[] {
   const general = by === "first" ? "csr" : "csc";
   if (p.kind === "block") return [`${by === "first" ? "bsr" : "bsc"}-${p.rows}x${p.columns}`, general];
-  if (p.kind === "n-of-m") return [`${by === "first" ? "nm" : "nmc"}-${p.n}-${p.m}`, general];
+  if (p.kind === "n-of-m" && p.along === "rows") return [`${by === "first" ? "nm" : "nmc"}-${p.n}-${p.m}`, general];
   return [general];
 }
 

@@ -8,12 +8,20 @@ export type Pattern =
   | {
       readonly kind: "block";
       readonly rows: number;
-      readonly columns: number /** Non-zeros in the blocks that are kept, as a fraction. */;
+      readonly columns: number;
+      /** Non-zeros in the blocks that are kept, as a fraction. */
       readonly fill: number;
     }
-  | { readonly kind: "n-of-m"; readonly n: number; readonly m: number }
+  | {
+      readonly kind: "n-of-m";
+      readonly n: number;
+      readonly m: number;
+      /** Neighbours along a row, or input channels in one tap of a convolution. */
+      readonly along: "rows" | "channels";
+    }
   | { readonly kind: "rows"; readonly empty: number }
   | { readonly kind: "columns"; readonly empty: number }
+  | { readonly kind: "channels"; readonly empty: number }
   | { readonly kind: "diagonal" }
   | { readonly kind: "banded"; readonly bandwidth: number }
   | { readonly kind: "repeated"; readonly distinct: number };
@@ -46,11 +54,13 @@ export function patternToString(p: Pattern): string {
     case "block":
       return `${p.rows}x${p.columns} blocks`;
     case "n-of-m":
-      return `${p.n}:${p.m}`;
+      return `${p.n}:${p.m}${p.along === "channels" ? " along channels" : ""}`;
     case "rows":
       return `${p.empty} empty rows`;
     case "columns":
       return `${p.empty} empty columns`;
+    case "channels":
+      return `${p.empty} empty input channels`;
     case "banded":
       return `banded, width ${p.bandwidth}`;
     case "repeated":

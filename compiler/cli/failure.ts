@@ -8,7 +8,8 @@ const USAGE: ReadonlySet<string> = new Set(["usage", "unknown-backend", "unknown
 /** Codes of errors that no model should be able to cause. */
 const INTERNAL: ReadonlySet<string> = new Set(["internal", "bad-kernel"]);
 
-const REPORT = "this is a fault of sparsec, not of your model: please report it, with the text below and the model if you can";
+const REPORT =
+  "this is a fault of sparsec, or of a plugin that your config names, not of your model: please report it, with the text below";
 
 /** The message with its place, without code and hint. */
 function messageOf(e: SparsecError): string {

@@ -4,8 +4,8 @@ import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
+import { wantsRows } from "./match-conv.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
-import { wantsRows } from "./templates.ts";
 
 export interface Assignment {
   /** Where a node's result is written. */

@@ -13,8 +13,8 @@ import type { Unit } from "./unit.ts";
 
 const LANE = "lane";
 
-/** Everything in the unit that follows `anchor`, or undefined where it cannot be done lane by lane. */
-export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue | undefined {
+/** Everything in the unit that follows `anchor`. Applying it raises NotVectorizable where it cannot be done lane by lane. */
+export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue {
   const inside = new Set(u.nodes);
   const root = u.roots[0]!;
   const out = c.storageOf(u.node.results[0]!);

@@ -1,0 +1,36 @@
+// The one node of a unit whose loops a template brings, when all the others are elementwise and follow at its result's shape.
+
+import type { Node, Value } from "../../ir/graph.ts";
+import { isElementwise, type OpSet } from "../../ir/op.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import { isStatic, sameShape } from "../../ir/types.ts";
+import type { GenericContext } from "./generic/kernel.ts";
+import type { Epilogue, Lowered } from "./template.ts";
+import type { Unit } from "./unit.ts";
+
+/** The node `op` of the unit, or undefined where there is none, or something that is not its epilogue, or no static f32. */
+export function anchorOf(u: Unit, op: string, ops: OpSet): Node | undefined {
+  const anchor = u.nodes.find((n) => n.op === op);
+  const inside = new Set(u.nodes);
+  if (!anchor || u.roots.length !== 1 || anchor.inputs.some((v) => inside.has(v.node))) return undefined;
+  const out = anchor.results[0]!.type;
+  const follows = u.nodes.every((n) => n === anchor || (isElementwise(ops.get(n.op)!) && sameShape(n.results[0]!.type.shape, out.shape)));
+  const types = [...anchor.inputs.map((v) => v.type), out, u.node.results[0]!.type];
+  const plain = types.every((t) => t.dtype === "f32" && isStatic(t) && t.shape.every((d) => (d as number) > 0));
+  return follows && plain ? anchor : undefined;
+}
+
+export const outer = (u: Unit, v: Value): Value => u.outside.get(v) ?? v;
+
+/** A constant operand's tensor, or undefined. */
+export const constantOperand = (u: Unit, v: Value | undefined, c: GenericContext): Tensor | undefined => v && c.constantOf(outer(u, v));
+
+/** A template's operands, which it numbers from 0 in the order of `operands`, as the unit numbers them; the epilogue's are that already. */
+export function bound(u: Unit, lowered: Lowered | undefined, operands: readonly Value[], epilogue: Epilogue): Lowered | undefined {
+  if (!lowered) return undefined;
+  const own = lowered.bindings.filter((b) => !epilogue.bindings.includes(b));
+  const renumbered = new Map(
+    own.map((b) => [b, b.kind === "operand" ? ({ kind: "operand", operand: u.operands.indexOf(operands[b.operand]!) } as const) : b]),
+  );
+  return { ...lowered, bindings: lowered.bindings.map((b) => renumbered.get(b) ?? b) };
+}

@@ -1,0 +1,60 @@
+// Convolutions with constant weights: what they want of the layout, and which convolution template takes them.
+
+import type { Node, Value } from "../../ir/graph.ts";
+import type { OpSet } from "../../ir/op.ts";
+import type { Capabilities } from "../backend.ts";
+import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
+import { epilogueOf } from "./epilogue.ts";
+import { type GenericContext, kernelName } from "./generic/kernel.ts";
+import type { Margin } from "./storage.ts";
+import type { Lowered } from "./template.ts";
+import { convCsr } from "./templates/conv-csr.ts";
+import { convDense } from "./templates/conv-dense.ts";
+import { convDepthwise } from "./templates/conv-depthwise.ts";
+import type { ConvSpec, Pair } from "./templates/conv-spec.ts";
+import { type Unit, unitOf } from "./unit.ts";
+
+const pair = (xs: readonly number[]): Pair => [xs[0]!, xs[1]!];
+
+function imageConv(u: Unit, ops: OpSet): Node | undefined {
+  const conv = anchorOf(u, "conv", ops);
+  return conv && conv.inputs[0]!.type.shape.length === 4 ? conv : undefined;
+}
+
+/** The activation that a node's template reads as rows of channels, and the zero margin that it needs; strided ones copy it anyway. */
+export function wantsRows(node: Node, ops: OpSet): { readonly input: Value | undefined; readonly margin: Margin } | undefined {
+  if (node.op !== "conv" && node.op !== "fused") return undefined;
+  const u = unitOf(node);
+  const conv = imageConv(u, ops);
+  if (!conv || conv.inputs.slice(1).some((v) => outer(u, v).node.op !== "const")) return undefined;
+  const pads = conv.attrs["pads"] as readonly number[];
+  const strides = conv.attrs["strides"] as readonly number[];
+  const margin = { rows: Math.max(0, pads[0]!, pads[2]!), columns: Math.max(0, pads[1]!, pads[3]!) };
+  return { input: strides[1] === 1 ? outer(u, conv.inputs[0]!) : undefined, margin };
+}
+
+export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
+  const conv = imageConv(u, c.ops);
+  if (!conv) return undefined;
+  const [x, w, b] = conv.inputs;
+  const [weights, bias] = [constantOperand(u, w, c), constantOperand(u, b, c)];
+  if (!weights || (b && !bias)) return undefined;
+  const epilogue = epilogueOf(u, conv.results[0]!, c);
+  const spec: ConvSpec = {
+    name: kernelName(u),
+    input: c.storageOf(outer(u, x!)),
+    output: c.storageOf(u.node.results[0]!),
+    weights: weights.data as Float32Array,
+    kernel: pair(weights.shape.slice(2)),
+    strides: pair(conv.attrs["strides"] as readonly number[]),
+    dilations: pair(conv.attrs["dilations"] as readonly number[]),
+    pads: conv.attrs["pads"] as unknown as ConvSpec["pads"],
+    groups: conv.attrs["group"] as number,
+    ...(bias ? { bias: bias.data as Float32Array } : {}),
+    epilogue,
+    target: can,
+  };
+  const sparse = outer(u, w!).type.layout === "csr";
+  const lowered = (sparse ? convCsr(spec) : undefined) ?? convDepthwise(spec) ?? convDense(spec);
+  return bound(u, lowered, [outer(u, x!)], epilogue);
+}

@@ -72,6 +72,8 @@ export class GraphBuilder {
     const locs = loc === undefined ? [] : Array.isArray(loc) ? [...(loc as readonly Loc[])] : [loc as Loc];
     const def = this.ops.get(op);
     if (!def) throw errors.unknownOp(op, locs[0]);
+    for (const [name, a] of Object.entries(attrs))
+      if (a === undefined) throw errors.badAttribute(op, `attribute '${name}' has no value`, locs[0]);
     const key = `${op}(${inputs.map((v) => `${this.#id(v.node)}.${v.index}`).join()})${attrsKey(attrs)}`;
     const known = def.effect ? undefined : this.#interned.get(key);
     if (known) {

@@ -5,7 +5,7 @@ import { i32 } from "../scalar/build.ts";
 import { abs, add, all, cast, div, eq, floor, literal, mul, product, rem, select, sub, within } from "../scalar/element.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { tensor, typeToString } from "../types.ts";
-import { intAttr, intsAttr } from "./rules.ts";
+import { FLOAT, intAttr, intsAttr, operandOf, sharedDType } from "./rules.ts";
 import { extentsOf, staticShape } from "./static-shape.ts";
 
 /** Row-major position of coordinates within extents. */
@@ -19,6 +19,8 @@ export const deformConv = defineOp({
     "`offset` is [n, offset_group * taps * rank, ...]; `mask`, [n, offset_group * taps, ...], scales each read.",
   operands: ["x", "w", "offset", "bias?", "mask?"],
   infer(c) {
+    operandOf(c, 0, FLOAT);
+    sharedDType(c);
     const [x, w, offset] = [staticShape(c, 0), staticShape(c, 1), staticShape(c, 2)];
     const [group, offsets] = [intAttr(c, "group", 1), intAttr(c, "offset_group", 1)];
     const taps = w.slice(2).reduce((a, b) => a * b, 1);

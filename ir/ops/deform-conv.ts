@@ -35,6 +35,9 @@ export const deformConv = defineOp({
     const out = strides.map((s, a) => Math.floor((x[2 + a]! + pads[a]! + pads[rank + a]! - dilations[a]! * (w[2 + a]! - 1) - 1) / s) + 1);
     if (out.some((d, a) => d !== offset[2 + a]) || offset[0] !== x[0])
       c.fail(`offsets ${typeToString(c.types[2]!)} for an output of [${out}]`);
+    if (c.types[3] && (staticShape(c, 3).length !== 1 || staticShape(c, 3)[0] !== w[0]))
+      c.fail(`the bias ${typeToString(c.types[3])} of ${w[0]} channels`);
+    if (c.types[4] && staticShape(c, 4).length !== rank + 2) c.fail(`the mask ${typeToString(c.types[4])} has too few axes`);
     if (c.types[4] && (staticShape(c, 4)[1] !== offsets * taps || out.some((d, a) => d !== staticShape(c, 4)[2 + a])))
       c.fail(`the mask ${typeToString(c.types[4])} does not fit`);
     return tensor(c.types[0]!.dtype, [x[0]!, w[0]!, ...out]);

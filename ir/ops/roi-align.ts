@@ -23,7 +23,7 @@ export const roiAlign = defineOp({
     intAttr(c, "ratio", 0);
     if (x.length !== 4 || rois.length !== 2 || rois[1] !== 4)
       c.fail(`regions ${typeToString(c.types[1]!)} of ${typeToString(c.types[0]!)}`);
-    if (c.types[2]!.dtype !== "i64" || staticShape(c, 2)[0] !== rois[0])
+    if (c.types[2]!.dtype !== "i64" || staticShape(c, 2).length !== 1 || staticShape(c, 2)[0] !== rois[0])
       c.fail(`the batch indices must be i64[${rois[0]}], got ${typeToString(c.types[2]!)}`);
     return tensor(c.types[0]!.dtype, [rois[0]!, x[1]!, intAttr(c, "height", 1), intAttr(c, "width", 1)]);
   },

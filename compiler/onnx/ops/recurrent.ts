@@ -121,7 +121,7 @@ const scan = defineOnnxOp({
   import(c) {
     const e = composer(c.b, c.loc);
     const count = c.int("num_scan_inputs");
-    if (count < 0 || count > c.inputs.length) c.bad(`num_scan_inputs ${count} of ${c.inputs.length} operands`);
+    if (count < 1 || count > c.inputs.length) c.bad(`num_scan_inputs ${count} of ${c.inputs.length} operands`);
     if (c.opset < 9) return scanWithBatch(c, count);
     const operands = c.inputs.map((_, k) => c.input(k));
     const states = operands.slice(0, operands.length - count);

@@ -85,8 +85,7 @@ function cutWeights(spec: ConvSpec, s: ConvShape, blocks: Blocks, segments: read
     for (const { start, size, count } of segments) {
       const base = group * s.groupOut + start;
       const many = Math.max(1, Math.floor(WEIGHTS_AT_ONCE / (4 * size * perRow)));
-      for (let i = 0; i < count; i += many)
-        cut({ group, first: base + i * size, end: base + Math.min(count, i + many) * size, size, at });
+      for (let i = 0; i < count; i += many) cut({ group, first: base + i * size, end: base + Math.min(count, i + many) * size, size, at });
     }
   const panels = runs.map((r) => ({ first: r.first, rows: r.end - r.first, group: r.size, block: blocks.channels * area }));
   return { runs, weights: { kind: "panels", values: spec.weights, columns: perRow, runs: panels } };
@@ -165,11 +164,7 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
   const blocks = blocksOf(source, shape, plan.block);
   if (boundOf(source, blocks) > 2 ** 31) return undefined;
   const { runs, weights } = cutWeights(spec, shape, blocks, plan.channels);
-  const streams = [
-    stream("weights", weights),
-    ...table(source, shape, blocks),
-    ...(spec.bias ? [stream("bias", floats(spec.bias))] : []),
-  ];
+  const streams = [stream("weights", weights), ...table(source, shape, blocks), ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
   const partials = partialSums(blocks, plan, Math.max(...runs.map((r) => r.end - r.first)));
   const name = (size: number): string => `${spec.name}_by${size}`;
   const functions: Func[] = [...new Set(plan.channels.map((s) => s.size))].flatMap((size) =>

@@ -128,6 +128,7 @@ export const accessOf = (spec: ConvSpec, s: ConvShape, source: TapSource, part: 
   rows: s.ho,
   vectors: Math.ceil(s.wo / 4),
   channelBytes: source.channel,
+  rowBytes: source.tapRow / spec.dilations[0],
   rowStep: spec.strides[0],
   tapRows: s.kh,
   tapBytes: 4 * Math.ceil(((s.kw - 1) * spec.dilations[1] + 1) / spec.strides[1]),

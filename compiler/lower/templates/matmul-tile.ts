@@ -64,6 +64,7 @@ export const planProduct = (rows: number, columns: number, depth: number, can: C
       channels: depth,
       // Packed, the vectors of a tile fill the cache by themselves.
       channelBytes: 32,
+      rowBytes: 0,
       rowStep: 1,
       tapRows: 1,
       tapBytes: 4,

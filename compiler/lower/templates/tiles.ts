@@ -27,6 +27,8 @@ export interface Access {
   /** Input channels that a tile reads, and bytes between them. */
   readonly channels: number;
   readonly channelBytes: number;
+  /** Bytes between input rows. */
+  readonly rowBytes: number;
   /** Input rows between output rows, and those that the taps of one output reach; bytes of a row that they reach. */
   readonly rowStep: number;
   readonly tapRows: number;
@@ -70,7 +72,9 @@ const PARTIAL = 1;
 
 const LINE = 64;
 /** Bytes of the first-level cache that a block's lines may take: it is 32 to 48 KiB, and the streams pass through it too. */
-const CACHE = 36 * 1024;
+const CACHE = 30 * 1024;
+/** Bytes of one way of it: what lies a multiple of this apart shares a set. */
+const WAY = 4096;
 
 /** Lines that `bytes` bytes, at any multiple of 4, touch on average. */
 const linesOf = (bytes: number): number => (bytes + LINE - 4) / LINE;
@@ -83,9 +87,11 @@ function footprint(a: Access, rows: number, vectors: number, channels: number): 
   // Channels packed closer than a tile is wide share lines.
   const across = Math.min(linesOf(vectors * 16 + a.tapBytes - 4), Math.max(1 / 16, a.channelBytes / LINE));
   const lines = height * across;
-  // Channels a power of two apart fall on the same few sets.
-  const apart = a.channelBytes % LINE === 0 ? gcd(a.channelBytes / LINE, 64) : 1;
-  return { lines, bytes: lines * channels * LINE * Math.max(1, apart / Math.ceil(across)) };
+  // Channels a power of two apart fall on the same few sets, and so do rows.
+  const apart = a.channelBytes % LINE === 0 ? gcd(a.channelBytes / LINE, WAY / LINE) : 1;
+  const bytes = lines * channels * LINE * Math.max(1, apart / Math.ceil(across));
+  const stacked = height > 1 && a.rowBytes % (WAY / 2) === 0 ? 1.25 * height * WAY : 0;
+  return { lines, bytes: Math.max(bytes, stacked) };
 }
 
 /** Cost of one tile over all channels, `perTap` its arithmetic a tap, `passes` how often its input is swept. */

@@ -7,7 +7,7 @@ const SIZE = 16;
 /** A tenth of them not zero. */
 const pruned = Float32Array.from({ length: SIZE * SIZE * 9 }, (_, i) => (i % 10 === 3 ? ((i % 7) - 3) / 4 : 0));
 
-/** image [batch, 16, 8, 8] -> convolution of pruned weights, relu, sum over channels and pixels -> scores [batch, 16]. */
+/** image [batch, 16, 8, 8] -> convolution of pruned weights, relu, pool, average over pixels -> scores [batch, 16]. */
 export const small: ModelInit = {
   opset: 17,
   name: "small",
@@ -16,7 +16,14 @@ export const small: ModelInit = {
   nodes: [
     { op: "Conv", name: "conv", inputs: ["image", "w"], outputs: ["c"], attributes: { pads: { ints: [1, 1, 1, 1] } } },
     { op: "Relu", name: "relu", inputs: ["c"], outputs: ["r"] },
-    { op: "GlobalAveragePool", name: "average", inputs: ["r"], outputs: ["a"] },
+    {
+      op: "MaxPool",
+      name: "pool",
+      inputs: ["r"],
+      outputs: ["p"],
+      attributes: { kernel_shape: { ints: [2, 2] }, strides: { ints: [2, 2] } },
+    },
+    { op: "GlobalAveragePool", name: "average", inputs: ["p"], outputs: ["a"] },
     { op: "Flatten", name: "flatten", inputs: ["a"], outputs: ["scores"] },
   ],
   outputs: [{ name: "scores", dtype: "f32", shape: ["batch", SIZE] }],

@@ -1,0 +1,141 @@
+// `sparsec compile` and `sparsec explain` as processes.
+
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import type { NodeReport } from "../../compiler/report.ts";
+import { mixed, reshaped, small, writeModel } from "./models.ts";
+import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
+
+const at = workFolder();
+beforeAll(async () => {
+  await writeModel(at("small.onnx"), small);
+  await writeModel(at("mixed.onnx"), mixed);
+  await writeModel(at("reshaped.onnx"), reshaped);
+  const { code, stderr } = await sparsec(["compile", at("small.onnx"), "--backend", "wasm,js"]);
+  if (code !== 0) throw new Error(stderr);
+});
+
+interface Explained {
+  readonly backend: string;
+  readonly variant: string;
+  readonly nodes: readonly NodeReport[];
+  readonly totals: Readonly<Record<string, number>>;
+  readonly variants: readonly unknown[];
+}
+
+test("compile writes MODEL.sparsec beside the model, and says what is in it and what comes next", async () => {
+  const { code, stdout, stderr } = await sparsec(["compile", at("small.onnx"), "-o", at("out.sparsec")]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("inputs   image: f32[1,16,8,8]");
+  expect(stdout).toContain("outputs  scores: f32[1,16]");
+  expect(stdout).toMatch(/zeros +9\d\.\d % of 2304 weights; 1 of 1 tensors stored without them/);
+  expect(stdout).toMatch(/wasm:baseline +\d+ +/);
+  expect(stdout).toContain(`next: sparsec run ${at("out.sparsec")} --random 1`);
+  expect(stderr).toContain('note: dimension "batch"');
+  expect((await readdir(at("small.sparsec"))).sort()).toEqual(
+    ["kernels.js", "manifest.json", "model.d.ts", "model.mjs", "model.relaxed.wasm", "model.wasm", "report.json", "weights.bin"].sort(),
+  );
+});
+
+test("compile --json describes the artifact", async () => {
+  const d = await document<Record<string, unknown>>(["compile", at("mixed.onnx"), "-o", at("mixed.sparsec"), "--backend", "js"]);
+  expect(d).toMatchObject({
+    artifact: at("mixed.sparsec"),
+    name: "mixed",
+    inputs: [
+      { name: "x", dtype: "f32", shape: [2, 3] },
+      { name: "ids", dtype: "i64", shape: [4] },
+    ],
+    outputs: [
+      { name: "y", dtype: "f32", shape: [2, 3] },
+      { name: "found", dtype: "i64", shape: [1, 4] },
+    ],
+    variants: [{ backend: "js", variant: "es2022" }],
+  });
+  expect(Object.keys(d)).toEqual(expect.arrayContaining(["bytes", "files", "zeros", "notes", "ms"]));
+});
+
+test("the same model compiles to the same bytes", async () => {
+  for (const folder of ["first.sparsec", "second.sparsec"])
+    await sparsec(["compile", at("small.onnx"), "-o", at(folder), "--backend", "wasm,js"]);
+  for (const file of await readdir(at("first.sparsec")))
+    expect((await readFile(at(`first.sparsec/${file}`))).equals(await readFile(at(`second.sparsec/${file}`)))).toBe(true);
+});
+
+test("inputs that decide shapes are named all at once, and bound by --const", async () => {
+  const { error } = await document<Failed>(["compile", at("reshaped.onnx")], 1);
+  expect(error.code).toBe("needs-constant");
+  expect(error.inputs).toEqual(["shape", "repeats"]);
+  expect(error.hint).toContain("--const shape=... --const repeats=...");
+  const d = await document<Record<string, unknown>>([
+    "compile",
+    at("reshaped.onnx"),
+    "--const",
+    "shape=2,3",
+    "--const",
+    "repeats=2,1",
+    "-o",
+    at("r.sparsec"),
+  ]);
+  expect(d["inputs"]).toEqual([{ name: "x", dtype: "f32", shape: [6] }]);
+  expect(d["outputs"]).toEqual([{ name: "y", dtype: "f32", shape: [4, 3] }]);
+});
+
+test("dimensions are bound by --dim and --input-shape", async () => {
+  const byName = await document<Record<string, unknown>>(["compile", at("small.onnx"), "--dim", "batch=3", "-o", at("b3.sparsec")]);
+  expect(byName["outputs"]).toEqual([{ name: "scores", dtype: "f32", shape: [3, 16] }]);
+  const byShape = await document<Record<string, unknown>>([
+    "compile",
+    at("small.onnx"),
+    "--input-shape",
+    "image=2x16x8x8",
+    "-o",
+    at("b2.sparsec"),
+  ]);
+  expect(byShape["outputs"]).toEqual([{ name: "scores", dtype: "f32", shape: [2, 16] }]);
+});
+
+test("a folder that holds something else is left alone", async () => {
+  const { error } = await document<Failed>(["compile", at("small.onnx"), "-o", dirname(at("small.onnx"))], 1);
+  expect(error.code).toBe("not-an-artifact");
+});
+
+test("explain shows a row for each kernel: of an artifact as of its model", async () => {
+  const stored = await document<Explained>(["explain", at("small.sparsec"), "--device", "js"]);
+  const [conv] = stored.nodes;
+  expect(conv).toMatchObject({ name: "conv", op: "conv", elements: 2304, pattern: "unstructured", backend: "js", shape: "f32[1,16,8,8]" });
+  expect(conv!.nodes).toEqual(expect.arrayContaining(["conv", "relu"]));
+  expect(conv!.ops).toEqual(["conv", "relu"]);
+  expect(conv!.zeros! / conv!.elements!).toBeGreaterThan(0.9);
+  expect(conv!.format).not.toBe("dense");
+  expect(conv!.why).toContain("not zero");
+  expect(stored.totals).toMatchObject({ kernels: stored.nodes.length });
+  expect(Object.keys(stored.totals)).toEqual(["arena", "weights", "kernels", "intermediateBytes"]);
+  expect(stored.variants).toHaveLength(3);
+  const fresh = await document<Explained>(["explain", at("small.onnx"), "--backend", "wasm,js", "--device", "js"]);
+  expect(fresh.nodes).toEqual(stored.nodes);
+  expect(fresh.totals).toEqual(stored.totals);
+});
+
+test("explain prints a table", async () => {
+  const { code, stdout } = await sparsec(["explain", at("small.sparsec")]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^node +op +shape +zeros +pattern +format +kernel +backend +bytes +why$/m);
+  expect(stdout).toMatch(/^conv \+1 +conv\+relu +f32\[1,16,8,8\] +9\d\.\d % +unstructured /m);
+  expect(stdout).toMatch(/^wasm:relaxed: \d+ kernels, weights [\d.]+ K?B, arena [\d.]+ K?B, [\d.]+ K?B written between kernels$/m);
+});
+
+test("with sparsity off, explain says so", async () => {
+  const { nodes } = await document<Explained>(["explain", at("small.onnx"), "--sparsity", "off"]);
+  expect(nodes[0]).toMatchObject({ op: "conv", format: "dense" });
+});
+
+test("a report that is missing or was changed is refused", async () => {
+  await sparsec(["compile", at("small.onnx"), "-o", at("bad.sparsec"), "--backend", "js"]);
+  const report = JSON.parse(await readFile(at("bad.sparsec/report.json"), "utf8")) as { variants: { nodes: { zeros: unknown }[] }[] };
+  report.variants[0]!.nodes[0]!.zeros = "__proto__";
+  await writeFile(at("bad.sparsec/report.json"), JSON.stringify(report));
+  expect((await document<Failed>(["explain", at("bad.sparsec")], 1)).error.code).toBe("corrupt");
+  expect((await document<Failed>(["explain", dirname(at("x"))], 1)).error.code).toBe("no-report");
+});

@@ -68,6 +68,14 @@ function runLoop(n: Node, inputs: readonly Tensor[]): Tensor[] {
   return [tensorOf("i64", [], [count]), ...carried, ...scans];
 }
 
+/** The extent that a `bound` is given. */
+function countOf(n: Node, [x, count]: readonly Tensor[]): number {
+  const extent = x!.shape[n.attrs.axis as number]!;
+  const [k] = toNumbers(count!);
+  if (k! < 0 || k! > extent) throw errors.fault(`bound: an extent is ${k}, outside 0..${extent}`, n.locs[0]);
+  return k!;
+}
+
 /** The first `n` elements along `axis`. */
 function truncate(x: Tensor, axis: number, n: number): Tensor {
   const shape = x.shape.map((d, i) => (i === axis ? n : d));
@@ -91,7 +99,7 @@ export function runNode(n: Node, g: Pick<Graph, "ops" | "weights">, env: Readonl
     case "loop":
       return runLoop(n, inputs);
     case "bound":
-      return [truncate(inputs[0]!, n.attrs.axis as number, Number(toNumbers(inputs[1]!)[0]))];
+      return [truncate(inputs[0]!, n.attrs.axis as number, countOf(n, inputs))];
   }
   const op = g.ops.get(n.op)!;
   if (isCompute(op)) return runCompute(op, n, inputs, env);

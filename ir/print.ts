@@ -20,7 +20,7 @@ const number = (x: number): string =>
 
 function data(t: Tensor): string {
   const values = Array.from(t.data as ArrayLike<number | bigint>, (x) =>
-    typeof x === "bigint" ? String(x) : number(t.dtype === "f16" ? fromF16(x) : x),
+    typeof x === "bigint" ? (Number.isSafeInteger(Number(x)) ? String(x) : `${x}n`) : number(t.dtype === "f16" ? fromF16(x) : x),
   );
   return `[${values.join(", ")}]`;
 }

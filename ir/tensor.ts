@@ -14,13 +14,13 @@ const MAX_ELEMENTS = 2 ** 31 - 1;
 
 /** The product of the extents, checked: more than 2^31 - 1 elements is the error `too-large`. */
 export function elementCount(shape: readonly number[], loc?: Loc): number {
-  let n = 1;
-  for (const d of shape) n *= d;
   // A zero anywhere would hide an overflow of the others.
+  let n = 1;
+  for (const d of shape) n *= d === 0 ? 1 : d;
   if (!Number.isSafeInteger(n) || n > MAX_ELEMENTS || shape.some((d) => !Number.isSafeInteger(d) || d < 0)) {
     throw errors.tooLarge(`a tensor of shape [${shape.join(", ")}]`, loc);
   }
-  return n;
+  return shape.includes(0) ? 0 : n;
 }
 
 /** Row-major strides in elements. */

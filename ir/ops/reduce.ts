@@ -1,7 +1,8 @@
 // Reductions over axes, and the positions of extremes.
 
+import { DTYPES } from "../dtype.ts";
 import { type Compute, defineOp, type InferContext } from "../op.ts";
-import { cast, i32 } from "../scalar/build.ts";
+import { cast, i32, max, min } from "../scalar/build.ts";
 import type { ReduceOp, Scalar } from "../scalar/scalar.ts";
 import type { Dim, TensorType } from "../types.ts";
 import { axesAttr, axisAttr, NUMBER, operandOf, stringAttr } from "./rules.ts";
@@ -27,6 +28,16 @@ function coordinates(c: Compute, axes: readonly number[], at: readonly Scalar[])
   });
 }
 
+/** Narrow integers compute in wider ones, whose extremes an empty reduction gives: brings those to the narrow extremes. */
+function overNothing(c: Compute, axes: readonly number[], whole: Scalar): Scalar {
+  const { dtype, shape } = c.types[0]!;
+  const { min: low, max: high, compute } = DTYPES[dtype];
+  const op = c.attrs["op"];
+  const occupied = axes.every((axis) => typeof shape[axis] === "number" && shape[axis] > 0);
+  if (occupied || (op !== "min" && op !== "max") || low === undefined || high === undefined || compute !== "i32") return whole;
+  return min<Scalar>(max<Scalar>(whole, i32(Number(low))), i32(Number(high)));
+}
+
 export const reduce = defineOp({
   name: "reduce",
   doc:
@@ -41,11 +52,12 @@ export const reduce = defineOp({
   compute(c) {
     const axes = c.attrs["axes"] as readonly number[];
     if (axes.length === 0) return c.read(0, c.i);
-    return c.reduce(
+    const whole = c.reduce(
       c.attrs["op"] as ReduceOp,
       axes.map((axis) => c.extent(0, axis)),
       (at) => c.read(0, coordinates(c, axes, at)),
     );
+    return overNothing(c, axes, whole);
   },
 });
 

@@ -16,6 +16,16 @@ const FREE: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
 /** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
 const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);
 
+/** How much an anchor gains from its epilogue: what computes most, most. Others only move data. */
+const ANCHORS: ReadonlyMap<string, number> = new Map([
+  ["conv", 2],
+  ["matmul", 2],
+  ["conv_transpose", 2],
+  ["reduce", 1],
+  ["pool", 1],
+  ["arg_reduce", 1],
+]);
+
 type Role = "elementwise" | "anchor" | "outside";
 
 /** An anchor reduces or moves data; its loops are the kernel's loops, so a region has one at most. */
@@ -51,7 +61,13 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
   const position = new Map(order.map((n, i) => [n, i]));
   const uses = useCounts(g.outputs);
   const users = new Map<Node, Node[]>();
-  for (const n of order) for (const v of n.inputs) users.set(v.node, [...(users.get(v.node) ?? []), n]);
+  for (const n of order) {
+    for (const v of n.inputs) {
+      const known = users.get(v.node);
+      if (known) known.push(n);
+      else users.set(v.node, [n]);
+    }
+  }
   const claimed = new Set<Node>();
 
   const part = (n: Node, c: Cluster): "epilogue" | "prologue" | "anchor" | undefined => {
@@ -67,22 +83,30 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
     return c.anchor ? undefined : "anchor";
   };
 
+  /** The producer to take in next: elementwise ones first, then the anchor that does most, of equals the latest. */
+  const next = (c: Cluster): readonly [Node, ReturnType<typeof part>] | undefined => {
+    const producers = new Set([...c.members].flatMap((m) => m.inputs.map((v) => v.node)).filter((n) => !c.members.has(n)));
+    let best: readonly [Node, ReturnType<typeof part>] | undefined;
+    const worth = (n: Node, as: ReturnType<typeof part>) =>
+      (as === "anchor" ? (ANCHORS.get(n.op) ?? 0) : 3) * order.length + position.get(n)!;
+    for (const n of producers) {
+      const as = part(n, c);
+      if (!as || (best && worth(n, as) < worth(...best))) continue;
+      const grown = new Set([...c.members, n]);
+      if (operandsOf(grown, grown).length <= MOST_OPERANDS) best = [n, as];
+    }
+    return best;
+  };
+
   const grow = (root: Node): Cluster => {
     const c: Cluster = { members: new Set([root]), anchor: roleOf(g.ops, root) === "anchor" ? root : undefined, prologue: new Set() };
-    for (let changed = true; changed; ) {
-      changed = false;
-      const producers = new Set([...c.members].flatMap((m) => m.inputs.map((v) => v.node)).filter((n) => !c.members.has(n)));
-      // Latest first: of two convolutions that are added, the later one has the other's result at hand.
-      for (const n of [...producers].sort((a, b) => position.get(b)! - position.get(a)!)) {
-        const as = c.members.size < MOST_NODES ? part(n, c) : undefined;
-        if (!as) continue;
-        const grown = new Set([...c.members, n]);
-        if (operandsOf(grown, grown).length > MOST_OPERANDS) continue;
-        c.members.add(n);
-        if (as === "prologue") c.prologue.add(n);
-        if (as === "anchor") c.anchor = n;
-        changed = true;
-      }
+    while (c.members.size < MOST_NODES) {
+      const found = next(c);
+      if (!found) break;
+      const [n, as] = found;
+      c.members.add(n);
+      if (as === "prologue") c.prologue.add(n);
+      if (as === "anchor") c.anchor = n;
     }
     return c;
   };

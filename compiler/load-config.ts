@@ -1,11 +1,12 @@
 // Finds and loads sparsec.config.ts (or .mjs, .js) and .sparsecrc. TypeScript is read natively where the engine can, else through ts-morph.
 
 import { existsSync, readFileSync } from "node:fs";
-import { register } from "node:module";
+import * as modules from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SparsecError } from "../ir/diagnostics.ts";
 import { CONFIG_FIELDS, type Config } from "./config.ts";
+import { resolve as resolveHook } from "./typescript-hooks.ts";
 
 const NAMES = ["sparsec.config.ts", "sparsec.config.mjs", "sparsec.config.js"];
 
@@ -28,20 +29,29 @@ function checkFields(file: string, value: unknown, fields: readonly string[]): v
   if (unknown.length > 0) throw bad(file, `no option is named '${unknown.join("', '")}'`, `options: ${fields.join(", ")}`);
 }
 
-/** Whether `import` takes a .ts file as it is. */
-const readsTypeScript = (): boolean =>
-  Boolean((process.features as { readonly typescript?: unknown }).typescript) || process.versions["bun"] !== undefined;
+/** What newer Node has beside `register`: hooks in this thread. */
+interface SyncHooks {
+  registerHooks?(hooks: { readonly resolve: typeof resolveHook }): unknown;
+}
 
 let hooked = false;
+
+/** Lets configs import this package by its name, wherever they lie, and be TypeScript. */
+function hook(): void {
+  const bun = process.versions["bun"] !== undefined;
+  if (hooked || bun) return;
+  hooked = true;
+  const native = Boolean((process.features as { readonly typescript?: unknown }).typescript);
+  const { registerHooks } = modules as SyncHooks;
+  if (native && registerHooks) registerHooks({ resolve: resolveHook });
+  else modules.register(new URL(`./typescript-hooks${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url));
+}
 
 /** Imports a config file. Errors: `bad-config`. */
 export async function loadConfig(path: string): Promise<Config> {
   const file = resolve(path);
   if (!existsSync(file)) throw bad(path, "there is no such file");
-  if (!hooked && !readsTypeScript()) {
-    register(new URL(`./typescript-hooks${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url));
-    hooked = true;
-  }
+  hook();
   let loaded: { readonly default?: unknown };
   try {
     loaded = (await import(/* @vite-ignore */ pathToFileURL(file).href)) as { readonly default?: unknown };

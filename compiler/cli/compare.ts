@@ -64,7 +64,7 @@ export const innerValues = (graph: Graph): readonly Value[] =>
 
 const CHUNK_BYTES = 2 ** 27;
 
-/** Runs of values that fit in memory together. */
+/** Runs of values that fit in memory together, one at least. */
 export function chunks(values: readonly Value[], limit = CHUNK_BYTES): readonly (readonly Value[])[] {
   const out: Value[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
@@ -77,7 +77,7 @@ export function chunks(values: readonly Value[], limit = CHUNK_BYTES): readonly 
     out.at(-1)!.push(v);
     bytes += size;
   }
-  return out;
+  return out.length > 0 ? out : [[]];
 }
 
 /** ||actual - expected|| / ||expected||, 0 where equal; infinite where types, shapes, NaNs or infinities differ. */

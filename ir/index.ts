@@ -7,6 +7,7 @@ export { interpret } from "./interpret.ts";
 export * as kernel from "./kernel/build.ts";
 export type * from "./kernel/types.ts";
 export { LANE_TYPE, LANES, LOADED, MEMORY_BYTES } from "./kernel/types.ts";
+export * as layouts from "./layouts/index.ts";
 export * from "./op.ts";
 export { coreOps, inlineGraph } from "./ops/core.ts";
 export { parse } from "./parse.ts";

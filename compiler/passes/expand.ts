@@ -26,7 +26,8 @@ export const expand = definePass({
     // Compositions nest only as deep as operators are defined by one another.
     for (let g = graph; ; ) {
       const next = expandOnce(g);
-      if (next === g) return g === graph ? g : canonicalize.run(foldConstants.run(g, ctx), ctx);
+      // Regions too: a composition may have brought this one in.
+      if (next === g) return canonicalize.run(foldConstants.run(g, ctx), ctx);
       g = next;
     }
   },

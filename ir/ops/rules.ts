@@ -47,7 +47,7 @@ export function sharedShape(c: InferContext, ks: readonly number[] = c.types.map
 export function intAttr(c: InferContext, name: string, least = Number.MIN_SAFE_INTEGER): number {
   const value = c.attrs[name];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
-    return c.fail(`attribute '${name}' must be an integer >= ${least}, got ${String(value)}`);
+    return c.fail(`attribute '${name}' must be an integer${least > Number.MIN_SAFE_INTEGER ? ` >= ${least}` : ""}, got ${String(value)}`);
   return value;
 }
 

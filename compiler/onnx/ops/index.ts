@@ -15,6 +15,7 @@ import { dropoutTable } from "./dropout.ts";
 import { einsumTable } from "./einsum.ts";
 import { elementwiseTable } from "./elementwise.ts";
 import { gatherTable } from "./gather.ts";
+import { lossTable } from "./loss.ts";
 import { normalizeTable } from "./normalize.ts";
 import { poolingTable } from "./pooling.ts";
 import { quantizeTable } from "./quantize.ts";
@@ -43,6 +44,7 @@ export const onnxOps: readonly OnnxOp[] = [
   ...einsumTable,
   ...elementwiseTable,
   ...gatherTable,
+  ...lossTable,
   ...normalizeTable,
   ...poolingTable,
   ...quantizeTable,

@@ -10,7 +10,7 @@ import type { OnnxOp, Region } from "./op.ts";
 import { functionKey, type OnnxAttribute, type OnnxFunction, type OnnxGraph, type OnnxModel, type OnnxNode } from "./proto/model.ts";
 import { innerScope, regionScope, type Scope, scope } from "./scope.ts";
 
-const MAX_NODES = 250_000;
+const MAX_NODES = 100_000;
 const MAX_DEPTH = 48;
 
 /** What nodes are imported into. */

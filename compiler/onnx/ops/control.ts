@@ -4,10 +4,12 @@ import { type Graph, GraphBuilder, type Value } from "../../../ir/graph.ts";
 import { tensorOf, zeros } from "../../../ir/tensor.ts";
 import { isStatic, maxShape, sameType, type TensorType, tensor, typeToString } from "../../../ir/types.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp, type Region } from "../op.ts";
+import type { OnnxGraph } from "../proto/model.ts";
 import { toScalar } from "../widen.ts";
 
-/** Most iterations that are unrolled. */
+/** Most iterations that are unrolled, and most nodes that come of it. */
 const UNROLLED = 64;
+const UNROLLED_NODES = 4096;
 const FOREVER = 2n ** 63n - 1n;
 
 /** The same regions with one list of captures for both. */
@@ -47,6 +49,7 @@ interface LoopParts {
   readonly states: readonly Value[];
   /** How many values each iteration appends. */
   readonly scans: number;
+  readonly body: OnnxGraph;
 }
 
 /** One value of each iteration, stacked along a new first axis. */
@@ -61,8 +64,15 @@ function stack(c: ImportContext, values: readonly Value[], element: () => Tensor
   return rows.length === 1 ? rows[0]! : c.add("concat", rows, { axis: 0 });
 }
 
-/** The iterations one after another, or undefined where one's condition is not known. */
-function unrolled(c: ImportContext, { trips, cond, states, scans }: LoopParts): readonly Value[] | undefined {
+const nodesIn = (g: OnnxGraph): number =>
+  g.nodes.reduce(
+    (n, node) => n + 1 + [...node.attributes.values()].reduce((m, a) => m + (a.kind === "graph" ? nodesIn(a.value) : 0), 0),
+    0,
+  );
+
+/** The iterations one after another, or undefined where there are too many, or one's condition is not known. */
+function unrolled(c: ImportContext, { trips, cond, states, scans, body }: LoopParts): readonly Value[] | undefined {
+  const most = Math.min(UNROLLED, UNROLLED_NODES / nodesIn(body));
   const count = c.constantOf(trips)?.data[0];
   const first = c.constantOf(cond);
   if (count === undefined || !first) return undefined;
@@ -75,7 +85,7 @@ function unrolled(c: ImportContext, { trips, cond, states, scans }: LoopParts): 
       .slice(1 + states.length)
       .map((v) => v.type);
   for (let i = 0; again && BigInt(i) < BigInt(count); i++) {
-    if (i >= UNROLLED) return undefined;
+    if (i >= most) return undefined;
     const [next, ...rest] = run(i);
     const known = c.constantOf(next && toScalar(c, next));
     if (!known) return undefined;
@@ -121,7 +131,7 @@ const loop = defineOnnxOp({
     const scans = body.value.outputs.length - 1 - states.length;
     if (scans < 0 || body.value.inputs.length !== states.length + 2)
       c.bad(`its body has ${body.value.inputs.length} inputs and ${body.value.outputs.length} outputs for ${states.length} carried values`);
-    const parts = { trips, cond, states, scans };
+    const parts = { trips, cond, states, scans, body: body.value };
     return unrolled(c, parts) ?? running(c, parts);
   },
 });

@@ -9,6 +9,7 @@ import { sizeOf } from "../../ir/types.ts";
 import type { Executor } from "../../runtime/executor.ts";
 import { type Inputs, load } from "../../runtime/index.ts";
 import { type Backend, compileGraph, type Pipeline } from "../index.ts";
+import { runnable } from "./runnable.ts";
 import { toDoubles } from "./summary.ts";
 
 /** The values that `wanted` of a graph have on a device, in order. */
@@ -39,7 +40,7 @@ export const compiled = (name: string, backend: Backend, { pipeline, sparsity, e
   async values(graph, wanted, inputs) {
     const names = wanted.map((_, k) => `value${k}`);
     const { artifact } = await compileGraph({ ...graph, outputs: wanted }, names, {
-      backends: [backend],
+      backends: [runnable(backend, name, executors)],
       pipeline,
       sparsity,
       report: false,

@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { type Inputs, load, type Model } from "../../runtime/index.ts";
-import { compileModel } from "../index.ts";
+import { compileModel, resolveBackends } from "../index.ts";
 import { writeNpy } from "../npy.ts";
 import type { Run } from "./commands.ts";
 import { feed, givenInputs } from "./feed.ts";
 import type { Flags } from "./flags.ts";
 import { isFolder, type Settings, settings } from "./options.ts";
+import { runnable } from "./runnable.ts";
 import { elementAt, summarize, summaryLines } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -32,7 +33,8 @@ async function open(path: string, given: ReadonlyMap<string, Tensor>, set: Setti
   // Arrays bring their shapes, so that symbolic dimensions need no flags.
   const shapes = Object.fromEntries([...given].map(([name, t]) => [name, t.shape]));
   const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false };
-  const { artifact, notes } = await compileModel(path, { ...options, backends: backendsFor(device, set) });
+  const backends = resolveBackends({ backends: backendsFor(device, set) }).map((b) => runnable(b, device, config.executors ?? []));
+  const { artifact, notes } = await compileModel(path, { ...options, backends });
   for (const note of notes) terminal.note(`note: ${note}`);
   return load(artifact, how);
 }

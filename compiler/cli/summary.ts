@@ -41,7 +41,7 @@ export function summarize(t: Tensor): Summary {
       sum += x;
     }
   }
-  const scores = values.length >= FEWEST_SCORES && t.shape.at(-1) === values.length;
+  const scores = values.length >= FEWEST_SCORES && t.shape.includes(values.length);
   return {
     min,
     max,

@@ -11,6 +11,7 @@ import type { Lowered } from "./template.ts";
 import { convCsr } from "./templates/conv-csr.ts";
 import { convDense } from "./templates/conv-dense.ts";
 import { convDepthwise } from "./templates/conv-depthwise.ts";
+import { convPixelCsr } from "./templates/conv-pixel-csr.ts";
 import type { ConvSpec, Pair } from "./templates/conv-spec.ts";
 import { type Unit, unitOf } from "./unit.ts";
 
@@ -55,6 +56,6 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
     target: can,
   };
   const sparse = outer(u, w!).type.layout === "csr";
-  const lowered = (sparse ? convCsr(spec) : undefined) ?? convDepthwise(spec) ?? convDense(spec);
+  const lowered = (sparse ? (convPixelCsr(spec) ?? convCsr(spec)) : undefined) ?? convDepthwise(spec) ?? convDense(spec);
   return bound(u, lowered, [outer(u, x!)], epilogue);
 }

@@ -4,6 +4,7 @@ import type { Storage } from "../storage.ts";
 import type { Lowered } from "../template.ts";
 import { convCsr } from "./conv-csr.ts";
 import { convDense } from "./conv-dense.ts";
+import { convPixelCsr } from "./conv-pixel-csr.ts";
 import type { ConvSpec } from "./conv-spec.ts";
 import { type ConstantMatmulSpec, collapse, unravel, viewed } from "./matmul-spec.ts";
 
@@ -72,7 +73,7 @@ export function asConvolution(spec: ConstantMatmulSpec): ConvSpec | undefined {
 /** Sparse weights. Where tokens are not contiguous, the activation is copied to scratch and results are stored one by one. */
 export function matmulCsr(spec: ConstantMatmulSpec): Lowered | undefined {
   const conv = asConvolution(spec);
-  const lowered = conv && convCsr(conv);
+  const lowered = conv && (convPixelCsr(conv) ?? convCsr(conv));
   return lowered && { ...lowered, kernel: "matmul_f32_csr" };
 }
 

@@ -4,7 +4,7 @@ import { add, advance, compare, div, fma, for_, i32, let_, load, mul, repeat, se
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Lowered } from "../template.ts";
 import { accumulators } from "./conv-blocks.ts";
-import { accessOf, type TapSource, tapOffset, tapSource } from "./conv-input.ts";
+import { accessOf, type TapSource, tapSource } from "./conv-input.ts";
 import { type ConvShape, type ConvSpec, convShape } from "./conv-spec.ts";
 import {
   type ConvFrame,
@@ -23,12 +23,16 @@ import {
 } from "./conv-sweep.ts";
 import { names, startOf, storeTile } from "./store-tile.ts";
 import { planSingle } from "./tiles.ts";
+import { readsEveryOther, windowAccumulators, windowTaps } from "./window.ts";
 
 /** So few taps are written out one after the other, where the target keeps their order. */
 const MOST_UNROLLED = 25;
 
+/** Wider rows of taps are better copied once than read in place, every other column. */
+const MOST_EVERY_OTHER = 5;
+
 /** Whether the taps are code, with displacements in it, rather than a loop over a table. */
-const unrolled = (f: ConvFrame): boolean => f.spec.target.fma && f.shape.kh * f.shape.kw <= MOST_UNROLLED;
+const unrolled = (f: ConvFrame): boolean => readsEveryOther(f) || (f.spec.target.fma && f.shape.kh * f.shape.kw <= MOST_UNROLLED);
 
 const tapsOf = (s: ConvShape): { ky: number; kx: number }[] =>
   Array.from({ length: s.kh * s.kw }, (_, i) => ({ ky: Math.floor(i / s.kw), kx: i % s.kw }));
@@ -66,7 +70,11 @@ function tileBody(f: ConvFrame, tile: TileShape): Stmt[] {
       compare("ne", left, i32(0)),
     ),
   ];
-  const written = tapsOf(shape).flatMap(({ ky, kx }, i) => tap(`${i}`, load("f32", wp, 4 * i), xc, tapOffset(source, 0, ky, kx)));
+  const written = windowTaps(f, tile, acc!, xc, {
+    before: (kx, id) => ({ body: [let_(`weight${id}`, splat("f32x4", load("f32", wp, 4 * kx)))], value: variable(`weight${id}`, "f32x4") }),
+    combine: (a, value, weight) => fma(weight!, value, a),
+    next: [set("wp", advance(wp, i32(4 * shape.kw)))],
+  });
   const channel = spec.output.strides[1]!;
   // The input channel of an output channel; one each unless there is a multiplier.
   const input = shape.groupOut === 1 ? m : div(m, i32(shape.groupOut));
@@ -78,7 +86,7 @@ function tileBody(f: ConvFrame, tile: TileShape): Stmt[] {
     for_("m", tileFirst, tileEnd, [
       let_("xc", advance(tileX, mul(input, i32(source.channel)))),
       ...all.map(({ a }) => let_(a.name, startOf(spec.bias ? bp : undefined, 0))),
-      ...(unrolled(f) ? [...written, set("wp", advance(wp, i32(4 * area)))] : looped),
+      ...(unrolled(f) ? written : looped),
       ...storeTile(f.target, tilePlace(dst, to, m, tile.last), 0, acc!, spec.epilogue, names()),
       ...(spec.bias ? [set("bp", advance(bp, i32(4)))] : []),
       set("dst", advance(dst, i32(channel))),
@@ -91,12 +99,13 @@ function tileBody(f: ConvFrame, tile: TileShape): Stmt[] {
 export function convDepthwise(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
   if (shape?.groupIn !== 1) return undefined;
-  const source = tapSource(spec, shape);
+  const everyOther = shape.kw <= MOST_EVERY_OTHER;
+  const source = tapSource(spec, shape, { everyOther });
   const f = frameOf(spec, shape, source);
   const access = accessOf(spec, shape, source, { outputs: shape.m, channels: shape.c, taps: spec.weights.length });
+  const can = readsEveryOther(f) ? { ...spec.target, vectors: ["f32x4"] as const, accumulators: windowAccumulators(f) } : spec.target;
   // A channel is done with after its few taps: no cache to keep.
-  const plan =
-    spec.plan ?? planSingle({ ...access, outputs: shape.groupOut, channels: 1, taps: spec.weights.length / shape.c }, spec.target);
+  const plan = spec.plan ?? planSingle({ ...access, outputs: shape.groupOut, channels: 1, taps: spec.weights.length / shape.c }, can);
   const streams = [
     stream("weights", floats(spec.weights)),
     ...(unrolled(f) ? [] : [table(source, shape)]),

@@ -16,6 +16,8 @@ export interface TapSource {
   /** Between output rows. */
   readonly row: number;
   readonly channel: number;
+  /** Between vectors of outputs of a row: four floats, or eight where every other one is theirs. */
+  readonly vector: number;
   /** Between taps one row apart. */
   readonly tapRow: number;
   /** Mixed radix of a tap's column within its row: outermost first, innermost digits of a column number. */
@@ -48,21 +50,30 @@ export function marginOf(storage: Storage): Margin {
   return { rows: Math.floor((Math.floor(image / row) - h) / 2), columns: Math.floor(channel / element) - w };
 }
 
-function inPlace(spec: ConvSpec, s: ConvShape): TapSource | undefined {
+/** How a template reads taps. */
+export interface Reading {
+  /** Whether it takes every other column in place by itself. */
+  readonly everyOther?: boolean;
+  /** What lies outside the input. Default 0, which is what margins hold. */
+  readonly fill?: number;
+}
+
+function inPlace(spec: ConvSpec, s: ConvShape, { everyOther = false, fill = 0 }: Reading): TapSource | undefined {
   const { input, strides, dilations, pads } = spec;
   const [image, channel, row, element] = input.strides as [number, number, number, number];
-  if (strides[1] !== 1 || element !== 4) return undefined;
-  const [want, have] = [marginWanted(spec, s), marginOf(input)];
+  if ((strides[1] !== 1 && !(everyOther && strides[1] === 2)) || element !== 4) return undefined;
+  const [want, have] = [marginWanted(spec, s), fill === 0 ? marginOf(input) : { rows: 0, columns: 0 }];
   if (want.rows > have.rows || want.columns > have.columns) return undefined;
   const base = input.offset - pads[0] * row - pads[1] * 4;
   const lanes = Math.ceil(s.wo / 4) * 4;
   const last = (s.n - 1) * image + (s.c - 1) * channel + (reach(s.ho, strides[0], s.kh, dilations[0]) - 1) * row;
-  if (base < 0 || base + last + (lanes + (s.kw - 1) * dilations[1]) * 4 > input.bytes) return undefined;
+  if (base < 0 || base + last + (strides[1] * lanes + (s.kw - 1) * dilations[1]) * 4 > input.bytes) return undefined;
   return {
     base,
     image,
     row: strides[0] * row,
     channel,
+    vector: 16 * strides[1],
     tapRow: dilations[0] * row,
     columns: [[s.kw, 4 * dilations[1]]],
     column: (kx) => kx,
@@ -70,7 +81,7 @@ function inPlace(spec: ConvSpec, s: ConvShape): TapSource | undefined {
   };
 }
 
-function copied(spec: ConvSpec, s: ConvShape): TapSource {
+function copied(spec: ConvSpec, s: ConvShape, { fill = 0 }: Reading): TapSource {
   const stride = spec.strides[1];
   const reachX = (s.kw - 1) * spec.dilations[1] + 1;
   // Column j of a tap lies at place j / stride of phase j % stride; phases that no tap reads are not copied.
@@ -90,12 +101,14 @@ function copied(spec: ConvSpec, s: ConvShape): TapSource {
     stride,
     top: spec.pads[0],
     left: spec.pads[1],
+    fill,
   });
   return {
     base: 0,
     image: 0,
     row: spec.strides[0] * row,
     channel,
+    vector: 16,
     tapRow: spec.dilations[0] * row,
     columns: [
       [places, 4],
@@ -107,7 +120,8 @@ function copied(spec: ConvSpec, s: ConvShape): TapSource {
   };
 }
 
-export const tapSource = (spec: ConvSpec, s: ConvShape): TapSource => inPlace(spec, s) ?? copied(spec, s);
+export const tapSource = (spec: ConvSpec, s: ConvShape, reading: Reading = {}): TapSource =>
+  inPlace(spec, s, reading) ?? copied(spec, s, reading);
 
 /** Bytes from tap (0, 0, 0) to a tap. */
 export function tapOffset(source: TapSource, c: number, ky: number, kx: number): number {

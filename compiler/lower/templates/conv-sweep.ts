@@ -50,7 +50,7 @@ const PLACE: readonly Param[] = ["at", "n", "first", "end", "oy", "ox"].map((nam
 const argument = (p: Param): Expr => variable(p.name, p.type);
 
 /** Loads of one tap's vectors: displacement of row y, vector v of a tile. */
-export const tapDisplacement = (f: ConvFrame, y: number, v: number): number => y * f.source.row + v * 16;
+export const tapDisplacement = (f: ConvFrame, y: number, v: number): number => y * f.source.row + v * f.source.vector;
 
 export interface SweepParts {
   readonly name: string;
@@ -86,7 +86,7 @@ export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
       [
         let_(`at${id}`, add(row.at, mul(v, i32(4 * target.lane)))),
         callStmt(tileName(kind), [
-          advance(row.x, mul(v, i32(16))),
+          advance(row.x, mul(v, i32(source.vector))),
           advance(y, at),
           ...[at, n, tileFirst, tileEnd, row.y, mul(v, i32(4))],
           ...passed.map(argument),
@@ -152,6 +152,8 @@ export function convolution(
     /** Further memory for the kernel alone. */
     readonly scratch?: readonly PointerParam[];
     readonly kernel: string;
+    /** What it is, where not a convolution. */
+    readonly doc?: string;
     readonly why: string;
     readonly format?: string;
   },
@@ -192,7 +194,9 @@ export function convolution(
     ...spec.epilogue.bindings,
   ];
   const { c, h, w, m } = shape;
-  const doc = `convolution ${c} x ${h} x ${w} to ${m}, ${spec.kernel.join(" x ")} taps${spec.groups > 1 ? `, ${spec.groups} groups` : ""}`;
+  const doc =
+    parts.doc ??
+    `convolution ${c} x ${h} x ${w} to ${m}, ${spec.kernel.join(" x ")} taps${spec.groups > 1 ? `, ${spec.groups} groups` : ""}`;
   const entry: Func = { name: spec.name, doc, params, body };
   const { kernel, why, format } = parts;
   return {

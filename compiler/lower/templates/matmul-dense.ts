@@ -110,7 +110,7 @@ function copyOf(
   if (column === 4 && columns % 4 === 0) return undefined;
   const width = packedRowWidth(columns, 1);
   const input: Storage = { ...b, shape: [1, depth, 1, columns], strides: [0, row, 0, column] };
-  const pack = packRows({ name: `${spec.name}_pack`, input, rows: 1, phases: 1, width, stride: 1, top: 0, left: 0 });
+  const pack = packRows({ name: `${spec.name}_pack`, input, rows: 1, phases: 1, width, stride: 1, top: 0, left: 0, fill: 0 });
   return { pack, bytes: depth * width * 4, width };
 }
 

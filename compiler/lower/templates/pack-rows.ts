@@ -1,5 +1,5 @@
-// Copies one image into scratch rows with zero padding: [rows][C][phases][width] f32, where place q of phase p of a row holds the
-// element `q * stride + p - left` of the operand's row `r - top`, and zero where there is none.
+// Copies one image into scratch rows with padding: [rows][C][phases][width] f32, where place q of phase p of a row holds the
+// element `q * stride + p - left` of the operand's row `r - top`, and `fill` where there is none.
 
 import {
   add,
@@ -34,22 +34,22 @@ export interface PackSpec {
   readonly stride: number;
   readonly top: number;
   readonly left: number;
+  /** What stands where there is none. */
+  readonly fill: number;
 }
 
 /** Room for whole vectors of outputs and for the places that their taps reach. */
 export const packedRowWidth = (outputs: number, places: number): number => Math.ceil((Math.ceil(outputs / 4) * 4 + places - 1) / 4) * 4;
 
-const zero = splat("f32x4", f32(0));
-
-/** Zeros from float `from` to float `to` behind `ptr`, both multiples of 4. */
-function clear(ptr: Expr, from: number, to: number, name: string): Stmt[] {
+/** `fill` from float `from` to float `to` behind `ptr`, both multiples of 4. */
+function clear(fill: Expr, ptr: Expr, from: number, to: number, name: string): Stmt[] {
   if (from >= to) return [];
-  if (to - from <= 16) return Array.from({ length: (to - from) / 4 }, (_, i) => store("f32x4", ptr, zero, (from + 4 * i) * 4));
+  if (to - from <= 16) return Array.from({ length: (to - from) / 4 }, (_, i) => store("f32x4", ptr, fill, (from + 4 * i) * 4));
   const at = variable(name, "ptr");
   const i = variable(`${name}_i`);
   return [
     let_(name, advance(ptr, i32(from * 4))),
-    for_(i.kind === "var" ? i.name : "", i32(from), i32(to), [store("f32x4", at, zero), set(name, advance(at, i32(16)))], 4),
+    for_(i.kind === "var" ? i.name : "", i32(from), i32(to), [store("f32x4", at, fill), set(name, advance(at, i32(16)))], 4),
   ];
 }
 
@@ -79,6 +79,7 @@ function copy(s: PackSpec, phase: number, from: Expr, to: Expr, place: number, c
 
 export function packRows(s: PackSpec): Func {
   const { input } = s;
+  const fill = splat("f32x4", f32(s.fill));
   const [, channelStride, rowStride] = input.strides as [number, number, number, number];
   const [, c, h, w] = input.shape as [number, number, number, number];
   const channel = s.phases * s.width * 4;
@@ -90,19 +91,19 @@ export function packRows(s: PackSpec): Func {
     const q1 = Math.min(s.width, Math.ceil((w + s.left - phase) / s.stride));
     const at = phase * s.width;
     if (q1 <= q0) {
-      inside.push(...clear(to, at, at + s.width, `z${phase}`));
+      inside.push(...clear(fill, to, at, at + s.width, `z${phase}`));
       continue;
     }
     inside.push(
-      ...clear(to, at, at + Math.ceil(q0 / 4) * 4, `z${phase}`),
-      ...clear(to, at + Math.floor(q1 / 4) * 4, at + s.width, `w${phase}`),
+      ...clear(fill, to, at, at + Math.ceil(q0 / 4) * 4, `z${phase}`),
+      ...clear(fill, to, at + Math.floor(q1 / 4) * 4, at + s.width, `w${phase}`),
     );
     inside.push(...copy(s, phase, from, to, at + q0, q1 - q0, q0 * s.stride + phase - s.left));
   }
   const y = add(variable("r"), i32(-s.top));
   const rowOf = advance(variable("x", "ptr"), add(mul(y, i32(rowStride)), i32(input.offset)));
   const next = [set("from", advance(from, i32(channelStride))), set("to", advance(to, i32(channel)))];
-  const outside = [for_("k", i32(0), i32(c * channel), [store("f32x4", to, zero), set("to", advance(to, i32(16)))], 16)];
+  const outside = [for_("k", i32(0), i32(c * channel), [store("f32x4", to, fill), set("to", advance(to, i32(16)))], 16)];
   const within = and(compare("ge", y, i32(0)), compare("lt", y, i32(h)));
   return {
     name: s.name,

@@ -105,7 +105,8 @@ describe("choice", () => {
     [35, 64, "csr"],
     [90, 64, "csr"],
     [45, 1, "dense"],
-    [65, 1, "csr"],
+    [65, 1, "dense"],
+    [85, 1, "csr"],
   ])("%i %% zeros, %i columns: %s", (percent, columns, format) => {
     const choice = choose(sparse(percent), { ...candidate, product: { columns } }, kernels);
     expect(choice.format).toBe(format);

@@ -5,9 +5,9 @@ import { dirname, relative } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Config } from "../config.ts";
 import type { CompileOptions } from "../index.ts";
-import { findConfig, loadConfig, loadDefaults } from "../load-config.ts";
 import { readNpy } from "../npy.ts";
 import { type Flags, integer, pair, shape, usage } from "./flags.ts";
+import { findConfig, loadConfig, loadDefaults } from "./load-config.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface Settings {

@@ -37,10 +37,10 @@ async function build(): Promise<void> {
     }
   }
   try {
-    if (isStale())
-      await execute(process.execPath, [join(projectRoot, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"], {
-        cwd: projectRoot,
-      });
+    const compiler = join(projectRoot, "node_modules/typescript/bin/tsc");
+    if (isStale()) await execute(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: projectRoot });
+  } catch (e) {
+    throw new Error(`the build failed\n${(e as { readonly stdout?: string }).stdout ?? String(e)}`);
   } finally {
     rmSync(lock, { recursive: true, force: true });
   }

@@ -4,8 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import * as modules from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { SparsecError } from "../ir/diagnostics.ts";
-import { CONFIG_FIELDS, type Config } from "./config.ts";
+import { SparsecError } from "../../ir/diagnostics.ts";
+import { CONFIG_FIELDS, type Config } from "../config.ts";
 import { resolve as resolveHook } from "./typescript-hooks.ts";
 
 const NAMES = ["sparsec.config.ts", "sparsec.config.mjs", "sparsec.config.js"];

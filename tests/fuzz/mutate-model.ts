@@ -69,6 +69,10 @@ const print = (fields: readonly Field[]): Uint8Array =>
     }),
   );
 
+/** A copy that shares no field: a message put into itself must not become endless. */
+const copy = (value: Field["value"]): Field["value"] =>
+  value instanceof Uint8Array ? value : value.map((field) => ({ ...field, value: copy(field.value) }));
+
 /** Every field with the message that it stands in. */
 const places = (fields: Field[]): readonly { readonly parent: Field[]; readonly field: Field }[] =>
   fields.flatMap((field) => [{ parent: fields, field }, ...(field.value instanceof Uint8Array ? [] : places(field.value))]);
@@ -120,11 +124,11 @@ function splice(fields: Field[], next: Next): void {
     nasty,
     nasty,
     nasty,
-    () => void (field.value = alike[next(alike.length)]!.field.value),
-    () => void (field.value = alike[next(alike.length)]!.field.value),
-    () => void (field.value = all[next(all.length)]!.field.value),
+    () => void (field.value = copy(alike[next(alike.length)]!.field.value)),
+    () => void (field.value = copy(alike[next(alike.length)]!.field.value)),
+    () => void (field.value = copy(all[next(all.length)]!.field.value)),
     () => void parent.splice(at, 1),
-    () => void parent.splice(at, 0, field),
+    () => void parent.splice(at, 0, { ...field, value: copy(field.value) }),
     () => void parent.splice(next(parent.length), 0, ...parent.splice(at, 1)),
     () => void (field.number = next(24)),
     () => void (field.wire = next(6)),

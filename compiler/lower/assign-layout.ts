@@ -5,6 +5,7 @@ import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
 import { wantsRows } from "./match-conv.ts";
+import { poolWantsRows } from "./match-pool.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
 
 export interface Assignment {
@@ -23,16 +24,17 @@ const widest = (a: Margin | undefined, b: Margin): Margin => ({
   columns: Math.max(a?.columns ?? 0, b.columns),
 });
 
-/** The part of a storage from element `start` along `axis` on, for a value of the given shape. */
+/** The part of a storage from element `start` along `axis` on, for a value of the given shape. Slices of channels keep their padding. */
 function slice(whole: Storage, axis: number, start: number, shape: readonly number[]): Storage {
-  return { ...whole, name: `${whole.name}[${start}..]`, shape, offset: whole.offset + start * whole.strides[axis]!, zeroed: false };
+  const offset = whole.offset + start * whole.strides[axis]!;
+  return { ...whole, name: `${whole.name}[${start}..]`, shape, offset, zeroed: whole.zeroed && axis <= 1 };
 }
 
 export function assignStorage(graph: Graph): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
   for (const node of order) {
-    const want = wantsRows(node, graph.ops);
+    const want = wantsRows(node, graph.ops) ?? poolWantsRows(node, graph.ops);
     if (!want) continue;
     if (want.input) margins.set(want.input, widest(margins.get(want.input), want.margin));
     for (const r of node.results) margins.set(r, widest(margins.get(r), { rows: 0, columns: 0 }));
@@ -44,7 +46,7 @@ export function assignStorage(graph: Graph): Assignment {
     let s = storages.get(v);
     if (!s) {
       const m = margins.get(v);
-      storages.set(v, (s = m && v.node.op !== "param" && v.node.op !== "const" ? rows(v.type, m) : flat(v.type)));
+      storages.set(v, (s = m && isFree(graph, v.node) ? rows(v.type, m) : flat(v.type)));
     }
     return s;
   };
@@ -61,8 +63,7 @@ export function assignStorage(graph: Graph): Assignment {
       n.inputs.map((v) => {
         const s = slice(storage, axis, start, v.type.shape as readonly number[]);
         start += v.type.shape[axis] as number;
-        const free = !FLAT.has(v.node.op) && !isKernel(graph.ops.get(v.node.op)!);
-        if (free && !slices.has(v) && canLieIn(v, storage, margins))
+        if (isFree(graph, v.node) && !slices.has(v) && canLieIn(v, storage, margins))
           slices.set(v, { whole: slices.get(whole)?.whole ?? whole, storage: s });
         return [v, s] as const;
       }),
@@ -78,6 +79,9 @@ export function assignStorage(graph: Graph): Assignment {
 
 /** Operators whose results lie where the interface, or another value, says. */
 const FLAT: ReadonlySet<string> = new Set(["param", "const", "reshape", "bound", "if", "loop"]);
+
+/** Whether a node's kernel can write its result in any arrangement. */
+const isFree = (g: Graph, n: Node): boolean => !FLAT.has(n.op) && !isKernel(g.ops.get(n.op)!);
 
 const isConcat = (n: Node): boolean => n.op === "concat" && [...n.inputs, ...n.results].every((v) => isStatic(v.type));
 

@@ -85,6 +85,10 @@ const SHAPES: readonly (readonly number[])[] = [
   [1, 2, 4, 4],
   [1, 3, 5, 4],
   [2, 4, 3, 3],
+  // Large enough for sparse kernels.
+  [1, 8, 6, 7],
+  [1, 8, 24],
+  [18, 16],
 ];
 const DTYPE_MIX: readonly DType[] = [
   "f32",

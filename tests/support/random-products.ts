@@ -16,7 +16,7 @@ export const conv: Step = (s) => {
   if (!x) return undefined;
   const [, channels, ...spatial] = shapeOf(x);
   const group = s.c.chance(0.3) ? channels! : 1;
-  const m = group * (1 + s.c.below(3));
+  const m = group * (s.c.chance(0.3) && group === 1 ? 8 + s.c.below(5) : 1 + s.c.below(3));
   const transpose = s.c.chance(0.2);
   const kernel = spatial.map((d) => 1 + s.c.below(Math.min(3, d)));
   const shape = transpose ? [channels!, m / group, ...kernel] : [m, channels! / group, ...kernel];
@@ -54,7 +54,7 @@ export const matmul: Step = (s) => {
   const x = s.value(both(number, atLeast(1)));
   if (!x) return undefined;
   const k = shapeOf(x).at(-1)!;
-  const n = 1 + s.c.below(5);
+  const n = s.c.chance(0.3) ? 8 + s.c.below(5) : 1 + s.c.below(5);
   const { dtype } = x.type;
   const kind = s.c.below(4);
   if (kind === 0 && rank(x.type) >= 2) return s.op("matmul", [s.constant(dtype, [n, shapeOf(x).at(-2)!], 0.7), x]);

@@ -92,7 +92,7 @@ export function workFolder(): (name: string) => string {
   beforeAll(async () => {
     await build();
     folder = await mkdtemp(join(tmpdir(), "sparsec-cli-"));
-  }, 120_000);
+  });
   afterAll(() => rm(folder, { recursive: true, force: true }));
   return (name) => join(folder, name);
 }

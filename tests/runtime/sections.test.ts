@@ -70,3 +70,38 @@ test("row lengths must fit and sum to their total", () => {
   // Lengths whose sum wraps around 2^32 do not pass for it.
   expect(() => fill({ ...counts, expanded: "u32", count: 2, total: 4 }, [2 ** 32 - 1, 5])).toThrow("sum to 4294967300; expected 4");
 });
+
+test("panels take rows in groups, column by column, block by block", () => {
+  const shapes = fc.record({
+    groups: fc.integer({ min: 1, max: 5 }),
+    group: fc.integer({ min: 1, max: 6 }),
+    columns: fc.integer({ min: 1, max: 9 }),
+    block: fc.integer({ min: 1, max: 12 }),
+  });
+  fc.assert(
+    fc.property(shapes, ({ groups, group, columns, block }) => {
+      const rows = groups * group;
+      const file = Uint32Array.from({ length: 1 + rows * columns }, (_, i) => i);
+      const image = new Uint32Array(2 + rows * columns);
+      fillImage(new Uint8Array(image.buffer), new Uint8Array(file.buffer), [
+        { kind: "panels", at: 8, from: 4, rows, columns, group, block },
+      ]);
+      // The order in words: sort the elements by block, then group, column and row.
+      const elements = Array.from({ length: rows * columns }, (_, i) => ({
+        row: Math.floor(i / columns),
+        column: i % columns,
+        value: file[1 + i]!,
+      }));
+      const key = (e: (typeof elements)[number]) => [Math.floor(e.column / block), Math.floor(e.row / group), e.column, e.row];
+      elements.sort(
+        (a, b) =>
+          key(a)
+            .map((x, i) => x - key(b)[i]!)
+            .find((d) => d !== 0) ?? 0,
+      );
+      expect([...image.subarray(2)]).toEqual(elements.map((e) => e.value));
+      expect([...image.subarray(0, 2)]).toEqual([0, 0]);
+    }),
+    { seed: 7, numRuns: 200 },
+  );
+});

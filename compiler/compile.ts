@@ -7,6 +7,7 @@ import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/a
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
 import type { Backend, Variant } from "./backend.ts";
+import { errors } from "./diagnostics.ts";
 import { emitTypes } from "./emit-types.ts";
 import { createImage } from "./image.ts";
 import { legalize } from "./kernel/legalize.ts";
@@ -48,6 +49,9 @@ export interface Compiled {
   readonly artifact: Artifact;
   readonly report: CompileReport;
 }
+
+/** Bytes of weights and arena: an address has 31 bits, of which the runtime takes a little to reserve and to align. */
+const MEMORY_LIMIT = 2 ** 31 - 256;
 
 const portOf = (name: string, v: Value): Port => ({ name, dtype: v.type.dtype, shape: maxShape(v.type) });
 
@@ -92,6 +96,8 @@ async function emitVariant(
   const image = createImage(weights);
   const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
   const { program, order } = buildProgram(lowered, plan, image);
+  if (plan.bytes + image.bytes > MEMORY_LIMIT)
+    throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
   const { code, files } = await backend.emit(legalize(program, variant.can), variant);
   const manifest: VariantManifest = {
     backend: backend.name,

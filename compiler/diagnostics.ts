@@ -13,4 +13,11 @@ export const errors = {
       loc,
       "a pass keeps the inputs and outputs of a graph",
     ),
+  tooMuchMemory: (arena: number, weights: number, limit: number, file: string | undefined) =>
+    new SparsecError(
+      "too-large",
+      `the tensors of a run take ${arena} bytes and the weights ${weights}, together more than the ${limit} of a memory`,
+      file === undefined ? undefined : { file, name: "" },
+      "compile for smaller inputs",
+    ),
 } as const;

@@ -69,6 +69,7 @@ const costsOf = (can: Capabilities): Costs => (can.fma ? { tap: 3.5, latency: 9,
 const ROW = 5;
 const STORE = 1.5;
 const PARTIAL = 1;
+const CROWDED = 0.3;
 
 const LINE = 64;
 /** Bytes of the first-level cache that a block's lines may take: it is 32 to 48 KiB, and the streams pass through it too. */
@@ -103,9 +104,11 @@ function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, o
   // With more lines than fit, each tap fetches its own.
   const missing = Math.min(1, Math.max(0, (bytes - CACHE) / (CACHE / 2)));
   const fetched = missing * rows * Math.min(linesOf(vectors * 16), Math.max(1, vectors)) * costs.line;
+  // Loads of rows that share a set get in each other's way.
+  const crowded = a.rowBytes % (WAY / 2) === 0 ? CROWDED * (rows - 1) : 0;
   const groups = a.outputs / outputs;
   const perGroup = ROW * blocks + STORE * accumulators + (blocks - 1) * PARTIAL * accumulators;
-  return (a.taps / outputs) * (perTap + fetched) + groups * perGroup + lines * a.channels * costs.line;
+  return (a.taps / outputs) * (perTap + fetched + crowded) + groups * perGroup + lines * a.channels * costs.line;
 }
 
 function blockSizes(channels: number): number[] {

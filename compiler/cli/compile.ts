@@ -20,7 +20,7 @@ const defaultFolder = (model: string): string => join(dirname(model), `${basenam
 export const run: Run = async (flags, terminal) => {
   const model = flags.positionals[0]!;
   const folder = flags.one("out") ?? defaultFolder(model);
-  const { options } = await settings(flags, model, terminal);
+  const { options } = await settings(flags, terminal);
   const start = performance.now();
   const { artifact, report, notes } = await compileModel(model, { types: true, ...options });
   terminal.stage("write");

@@ -86,7 +86,7 @@ function print(
 
 export const run: Run = async (flags, terminal) => {
   const path = flags.positionals[0]!;
-  const set = await settings(flags, path, terminal);
+  const set = await settings(flags, terminal);
   const tolerance = toleranceOf(flags);
   const top = integer("top", flags.one("top") ?? "10", 1);
   const all = devicesOf(flags, set);

@@ -62,7 +62,7 @@ export const run: Run = async (flags, terminal) => {
   let notes: readonly Note[];
   if (await isFolder(path)) ({ variants, notes } = await readReport(path));
   else {
-    const set = await settings(flags, path, terminal);
+    const set = await settings(flags, terminal);
     const compiled = await compileModel(path, { ...set.options, backends: backendsFor(asked, set) });
     for (const note of compiled.notes) terminal.note(`note: ${note}`);
     ({ variants, notes } = compiled.report);

@@ -47,7 +47,7 @@ function chosen(names: readonly string[], pipeline: Pipeline): Pipeline {
 
 export const run: Run = async (flags, terminal) => {
   const [path, ...more] = flags.positionals as [string, ...string[]];
-  const { options } = await settings(flags, path, terminal);
+  const { options } = await settings(flags, terminal);
   const pipeline = chosen([...flags.list("pass"), ...more], resolvePipeline(options));
   const dumps = new Set(flags.list("dump-after"));
   for (const name of dumps)

@@ -1,7 +1,7 @@
 // What to compile and how, from a command's flags, the nearest config file and .sparsecrc; flags win.
 
 import { readFile, stat } from "node:fs/promises";
-import { dirname, relative } from "node:path";
+import { relative } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Config } from "../config.ts";
 import type { CompileOptions } from "../index.ts";
@@ -61,12 +61,13 @@ export const isFolder = (path: string): Promise<boolean> =>
   );
 
 /** Reads flags and files. Errors: `usage`, `bad-config`, and those of arrays. */
-export async function settings(flags: Flags, model: string, terminal: Terminal): Promise<Settings> {
+export async function settings(flags: Flags, terminal: Terminal): Promise<Settings> {
   const asked = flags.one("config");
-  const file = asked === "none" ? undefined : (asked ?? findConfig(dirname(model)));
+  // Never from beside the model: a config is a program, and models come from anywhere.
+  const file = asked === "none" ? undefined : (asked ?? findConfig(process.cwd()));
   if (file !== undefined && asked === undefined) terminal.note(`config: ${relative(process.cwd(), file)}`);
   const config = file === undefined ? {} : await loadConfig(file);
-  const rc = loadDefaults(dirname(model));
+  const rc = loadDefaults(process.cwd());
   const { device: _, executors: __, ...defaults } = config;
   const sparsity = (flags.one("sparsity") ?? config.sparsity ?? rc.sparsity) as "auto" | "off" | undefined;
   const external = flags.is("external") ?? config.external;

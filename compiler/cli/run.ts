@@ -63,7 +63,7 @@ const jsonOf = (name: string, t: Tensor, file: string | undefined) => ({
 
 export const run: Run = async (flags: Flags, terminal: Terminal) => {
   const path = flags.positionals[0]!;
-  const set = await settings(flags, path, terminal);
+  const set = await settings(flags, terminal);
   const given = await givenInputs(flags);
   const model = await open(path, given, set, terminal);
   try {

@@ -97,7 +97,7 @@ test("diff names the first node that a wrong backend gets wrong, and exits with 
   expect(stdout).toContain("first to differ from reference by more than 0.0001: relu (relu)");
 });
 
-test("a TypeScript config is found from the model upwards, and typed by the package", async () => {
+test("a TypeScript config is found from the working folder upwards, and typed by the package", async () => {
   await mkdir(at("project/models"), { recursive: true });
   await writeModel(at("project/models/small.onnx"), small);
   await writeFile(at("project/name.ts"), 'export const skipped: string = "fuse";\n');
@@ -107,7 +107,7 @@ test("a TypeScript config is found from the model upwards, and typed by the pack
      import { skipped } from "./name.ts";
      export default defineConfig({ dims: { batch: 2 }, backends: ["js"], passes: (p: Pipeline): Pipeline => without(p, skipped) });`,
   );
-  const { code, stdout, stderr } = await sparsec(["explain", at("project/models/small.onnx"), "--json"]);
+  const { code, stdout, stderr } = await sparsec(["explain", at("project/models/small.onnx"), "--json"], { cwd: at("project/models") });
   expect(code).toBe(0);
   expect(stderr).toMatch(/^config: .*sparsec\.config\.ts$/m);
   const { nodes, backend } = JSON.parse(stdout) as {
@@ -118,10 +118,18 @@ test("a TypeScript config is found from the model upwards, and typed by the pack
   expect(nodes[0]!.shape).toBe("f32[2,16,8,8]");
   expect(nodes.every((n) => n.ops.length === 1)).toBe(true);
   // Flags win, and `none` leaves the config aside.
-  const flagged = await document<{ nodes: { shape: string }[] }>(["explain", at("project/models/small.onnx"), "--dim", "batch=3"]);
+  const flagged = await document<{ nodes: { shape: string }[] }>(
+    ["explain", at("project/models/small.onnx"), "--dim", "batch=3"],
+    0,
+    {},
+    at("project"),
+  );
   expect(flagged.nodes[0]!.shape).toBe("f32[3,16,8,8]");
-  const none = await document<{ backend: string }>(["explain", at("project/models/small.onnx"), "--config", "none"]);
+  const none = await document<{ backend: string }>(["explain", at("project/models/small.onnx"), "--config", "none"], 0, {}, at("project"));
   expect(none.backend).toBe("wasm");
+  // A model's own folder has no say: what lies there may be anyone's.
+  const elsewhere = await sparsec(["explain", at("project/models/small.onnx"), "--json"]);
+  expect(elsewhere.stderr).not.toMatch(/^config:/m);
 });
 
 test.each([

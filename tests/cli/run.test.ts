@@ -113,10 +113,10 @@ test("a device that the artifact does not hold is wrong usage", async () => {
 test("the device comes from the flag, SPARSEC_DEVICE, then .sparsecrc", async () => {
   await writeFile(at(".sparsecrc"), JSON.stringify({ device: "js" }));
   const args = ["run", at("mixed.sparsec"), "--random", "1"];
-  expect((await document<Ran>(args)).device.backend).toBe("js");
-  expect((await document<Ran>(args, 0, { SPARSEC_DEVICE: "wasm" })).device.backend).toBe("wasm");
-  expect((await document<Ran>([...args, "--device", "js"], 0, { SPARSEC_DEVICE: "wasm" })).device.backend).toBe("js");
+  expect((await document<Ran>(args, 0, {}, at(""))).device.backend).toBe("js");
+  expect((await document<Ran>(args, 0, { SPARSEC_DEVICE: "wasm" }, at(""))).device.backend).toBe("wasm");
+  expect((await document<Ran>([...args, "--device", "js"], 0, { SPARSEC_DEVICE: "wasm" }, at(""))).device.backend).toBe("js");
   await writeFile(at(".sparsecrc"), JSON.stringify({ devise: "js" }));
-  expect((await document<Failed>(args, 1)).error).toMatchObject({ code: "bad-config", hint: "options: device, sparsity" });
+  expect((await document<Failed>(args, 1, {}, at(""))).error).toMatchObject({ code: "bad-config", hint: "options: device, sparsity" });
   await writeFile(at(".sparsecrc"), "{}");
 });

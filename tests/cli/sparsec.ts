@@ -76,8 +76,8 @@ export async function sparsec(
 }
 
 /** Runs a command that must end with `code` (0), with --json; gives its document. */
-export async function document<T>(args: readonly string[], code = 0, env: NodeJS.ProcessEnv = {}): Promise<T> {
-  const ended = await sparsec([...args, "--json"], { env });
+export async function document<T>(args: readonly string[], code = 0, env: NodeJS.ProcessEnv = {}, cwd?: string): Promise<T> {
+  const ended = await sparsec([...args, "--json"], { env, ...(cwd === undefined ? {} : { cwd }) });
   if (ended.code !== code) throw new Error(`exit code ${ended.code}, expected ${code}\n${ended.stdout}\n${ended.stderr}`);
   return JSON.parse(ended.stdout) as T;
 }

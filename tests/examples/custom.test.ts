@@ -12,8 +12,8 @@ import { projectRoot } from "../support/shared.ts";
 const at = workFolder();
 const example = (path: string): string => join(projectRoot, "examples", path);
 
-test("custom-pass: opt finds the pass through the config beside the file", async () => {
-  const { code, stdout } = await sparsec(["opt", example("custom-pass/reciprocal.ir"), "--pass", "reciprocal"]);
+test("custom-pass: opt finds the pass through the config of the working folder", async () => {
+  const { code, stdout } = await sparsec(["opt", "reciprocal.ir", "--pass", "reciprocal"], { cwd: example("custom-pass") });
   expect(code).toBe(0);
   expect(stdout).toContain("mul(%x, %0) : f32[2,3]");
   expect(stdout).not.toMatch(/div\(%x/);

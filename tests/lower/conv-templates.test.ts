@@ -176,6 +176,19 @@ describe("streams of convCsr", () => {
       expect(streams(scalars)).toEqual(streams(baseline));
     }
   });
+  test("long rows of many channels are copied tile by tile", () => {
+    const k: ConvCase = { n: 2, c: 180, h: 2, w: 29, m: 14, kernel: one, density: 0.8, bias: true, input: margin, output: margin };
+    for (const target of [baseline, relaxed, scalars]) {
+      const { spec, operand, expected } = convProblem({ ...k, target });
+      for (const plan of [undefined, { rows: balanced(2, 2), vectors: balanced(8, 3), channels: balanced(14, 1), block: 50 }]) {
+        const lowered = convCsr(plan ? { ...spec, plan } : spec)!;
+        expect(lowered.functions.at(-1)!.params.some((p) => p.name === "panel")).toBe(true);
+        const result = blank(spec.output);
+        runInterpreted(lowered, [operand], [result]);
+        expect(mismatch(result, spec.output, expected)).toBeUndefined();
+      }
+    }
+  });
   test("more non-zeros than stay in the cache are cut by output channels", () => {
     const k: ConvCase = { c: 300, h: 2, w: 6, m: 301, kernel: one, density: 0.9, bias: true, input: margin, output: margin };
     expect(indices(k).length).toBe(3);

@@ -74,7 +74,7 @@ export function partialSums(blocks: Blocks, plan: TilePlan, outputs: number): Po
 
 /** The number of the block at hand, and a pointer to its first tap. */
 export const block = variable("block");
-export const blockX = (blocks: Blocks): Expr => (blocks.count > 1 ? variable("xb", "ptr") : tileX);
+export const blockX = (blocks: Blocks, from: Expr = tileX): Expr => (blocks.count > 1 ? variable("xb", "ptr") : from);
 const partial = variable("partial", "ptr");
 
 /** Takes up the sums of a row of tiles where the last block left them, runs `taps`, and finishes or leaves them again. */
@@ -100,8 +100,8 @@ export function accumulate(
   ];
 }
 
-/** Runs `body`, which passes over all output channels of a tile, for every block in order. */
-export function overBlocks(f: ConvFrame, blocks: Blocks, body: readonly Stmt[]): readonly Stmt[] {
+/** Runs `body`, which passes over all output channels of a tile, for every block in order; `from` is the tile's first tap. */
+export function overBlocks(f: ConvFrame, blocks: Blocks, body: readonly Stmt[], from: Expr = tileX): readonly Stmt[] {
   if (blocks.count === 1) return body;
   const xb = blockX(blocks);
   const step = blocks.channels * f.source.channel;
@@ -109,7 +109,7 @@ export function overBlocks(f: ConvFrame, blocks: Blocks, body: readonly Stmt[]):
   const wrap = blocks.kernelRows * f.source.tapRow - blocks.across * step;
   const turn = compare("eq", rem(add(block, i32(1)), i32(blocks.across)), i32(0));
   return [
-    let_("xb", tileX),
+    let_("xb", from),
     for_("block", i32(0), i32(blocks.count), [
       let_("partial", variable("partials", "ptr")),
       ...body,

@@ -17,6 +17,7 @@ import {
   radixOf,
 } from "./conv-blocks.ts";
 import { accessOf, type TapSource, tapSource } from "./conv-input.ts";
+import { fillPanel, inPanel, type Panel, panelAccess, panelOf, panelX } from "./conv-panel.ts";
 import { type ConvShape, type ConvSpec, convShape } from "./conv-spec.ts";
 import {
   type ConvFrame,
@@ -31,6 +32,7 @@ import {
   tileEnd,
   tileFirst,
   tilePlace,
+  tileX,
 } from "./conv-sweep.ts";
 import { names, startOf, storeTile } from "./store-tile.ts";
 import { planSingle } from "./tiles.ts";
@@ -96,7 +98,9 @@ function patterns(spec: ConvSpec, s: ConvShape, source: TapSource, blocks: Block
 }
 
 /** The function body of a tile: rows of taps for output channels `first` to `end`, block by block. */
-function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
+function tileBody(outer: ConvFrame, blocks: Blocks, panel: Panel | undefined, tile: TileShape): Stmt[] {
+  const f = panel ? inPanel(outer, panel, tile) : outer;
+  const from = panel ? panelX : tileX;
   const [wp, ip, cp, bp, dst] = ["wp", "ip", "cp", "bp", "dst"].map((name) => variable(name, "ptr")) as [Expr, Expr, Expr, Expr, Expr];
   const [left, to, weight] = [variable("left"), variable("to"), variable("weight", "f32x4")];
   const [acc] = accumulators(1, tile.rows, tile.vectors);
@@ -104,7 +108,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
   const index = blocks.expanded === "u16" ? load("u16", ip) : load("i32", ip);
   const loop = repeat(
     [
-      let_("tap", advance(blockX(blocks), index)),
+      let_("tap", advance(blockX(blocks, from), index)),
       let_("weight", splat("f32x4", load("f32", wp))),
       ...all.map(({ a, d }) => set(a.name, fma(weight, load("f32x4", variable("tap", "ptr"), d), a))),
       set("wp", advance(wp, i32(4))),
@@ -136,7 +140,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
     ]),
   ];
   const streams = [let_("wp", variable("weights", "ptr")), let_("ip", variable("taps", "ptr")), let_("cp", variable("counts", "ptr"))];
-  return [...streams, ...overBlocks(f, blocks, channels)];
+  return [...(panel ? fillPanel(outer, panel, tile) : []), ...streams, ...overBlocks(f, blocks, channels, from)];
 }
 
 /**
@@ -146,11 +150,15 @@ function tileBody(f: ConvFrame, blocks: Blocks, tile: TileShape): Stmt[] {
 export function convCsr(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
   if (!shape) return undefined;
-  const source = tapSource(spec, shape);
+  const operand = tapSource(spec, shape);
   const nonzeros = spec.weights.reduce((sum, w) => sum + (w === 0 ? 0 : 1), 0);
-  const plan = spec.plan ?? planSingle(accessOf(spec, shape, source, { outputs: shape.m, channels: shape.c, taps: nonzeros }), spec.target);
+  const access = accessOf(spec, shape, operand, { outputs: shape.m, channels: shape.c, taps: nonzeros });
+  const copied = panelAccess(shape, operand, access);
+  const plan = spec.plan ?? planSingle(copied ?? access, spec.target);
+  const panel = copied && panelOf(shape, operand, plan);
+  const source = panel?.source ?? operand;
   const blocks = blocksOf(source, shape, shape.c, plan.block);
-  const f = frameOf(spec, shape, source);
+  const f = frameOf(spec, shape, operand);
   const bound = boundOf(source, blocks);
   if (bound > 2 ** 31) return undefined;
   const Columns = bound <= 65536 ? Uint16Array : Uint32Array;
@@ -173,12 +181,13 @@ export function convCsr(spec: ConvSpec): Lowered | undefined {
   const largest = (k: number): number => Math.max(...streams.map((s) => s[k]!.param.bytes));
   const passed = ["weights", "taps", "counts"].map((name, k) => ({ name, type: "ptr", access: "read", bytes: largest(k) }) as const);
   const partials = partialSums(blocks, plan, Math.max(...chunks.map((p) => p.end - p.first)));
+  const scratch = [...partials, ...(panel ? [panel.scratch] : [])];
   const name = `${spec.name}_rows`;
   const functions: Func[] = sweep(f, {
     name,
     plan,
-    streams: [...passed, ...bias.map((b) => b.param), ...partials],
-    tile: (t) => tileBody(f, blocks, t),
+    streams: [...passed, ...bias.map((b) => b.param), ...scratch],
+    tile: (t) => tileBody(f, blocks, panel, t),
   });
   const calls = chunks.map((p, i) => ({
     name,
@@ -188,14 +197,14 @@ export function convCsr(spec: ConvSpec): Lowered | undefined {
     streams: [
       ...streams[i]!.map((s) => variable(s.param.name, "ptr")),
       ...bias.map((b) => advance(variable(b.param.name, "ptr"), i32(4 * p.first))),
-      ...partials.map((b) => variable(b.name, "ptr")),
+      ...scratch.map((b) => variable(b.name, "ptr")),
     ],
   }));
   return convolution(f, {
     functions,
     calls,
     streams: [...streams.flat(), ...bias],
-    scratch: partials,
+    scratch,
     kernel: "conv_f32_csr",
     why: `${nonzeros} of ${spec.weights.length} weights are not zero: skips the others`,
     format: "csr",

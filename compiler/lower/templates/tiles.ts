@@ -73,12 +73,12 @@ const CROWDED = 0.3;
 
 const LINE = 64;
 /** Bytes of the first-level cache that a block's lines may take: it is 32 to 48 KiB, and the streams pass through it too. */
-const CACHE = 30 * 1024;
+export const CACHE = 30 * 1024;
 /** Bytes of one way of it: what lies a multiple of this apart shares a set. */
 const WAY = 4096;
 
 /** Lines that `bytes` bytes, at any multiple of 4, touch on average. */
-const linesOf = (bytes: number): number => (bytes + LINE - 4) / LINE;
+export const linesOf = (bytes: number): number => (bytes + LINE - 4) / LINE;
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 

@@ -163,7 +163,7 @@ describe("streams of convCsr", () => {
         c,
         h,
         w,
-        m: 8,
+        m: 40,
         kernel,
         pads: kernel === three ? same : [0, 0, 0, 0],
         density: 0.3,

@@ -84,6 +84,10 @@ async function measure(name) {
   const inputShapes = Object.fromEntries(inputs.filter((t) => !fixed.has(t.name)).map((t) => [t.name, t.dims]));
   const constants = Object.fromEntries(inputs.filter((t) => fixed.has(t.name)).map((t) => [t.name, { data: t.data, shape: t.dims }]));
   const feed = Object.fromEntries(inputs.filter((t) => !fixed.has(t.name)).map((t) => [t.name, { data: t.data, shape: t.dims }]));
+  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+  const tensors = Object.fromEntries(inputs.map((t) => [t.name, new ort.Tensor(t.type, t.data, t.dims)]));
+  const answers = await session.run(tensors);
+  const theirs = new Map(outputs.map((t) => [t.name, relative(answers[t.name].data, t.data)]));
   const device = options.variant ? `wasm:${options.variant}` : "wasm";
   const models = {};
   const sizes = {};
@@ -97,11 +101,11 @@ async function measure(name) {
     const got = await models[sparsity].run(feed);
     for (const t of outputs) {
       const error = relative(got[t.name].data, t.data);
-      if (!(error <= (/-qdq$|fp16/.test(name) ? 5e-2 : 1e-4))) throw new Error(`${name} (${sparsity}): ${t.name} is off by ${error}`);
+      // Quantized models may be as far off as onnxruntime is with its optimisations on.
+      const allowed = name.endsWith("-qdq") ? Math.max(1e-2, theirs.get(t.name)) : name.includes("fp16") ? 1e-2 : 1e-4;
+      if (!(error <= allowed)) throw new Error(`${name} (${sparsity}): ${t.name} is off by ${error}, allowed ${allowed}`);
     }
   }
-  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
-  const tensors = Object.fromEntries(inputs.map((t) => [t.name, new ort.Tensor(t.type, t.data, t.dims)]));
   const [ours, dense, web] = await interleave(
     [() => models.auto.run(feed), () => models.off.run(feed), () => session.run(tensors)],
     Number(options.seconds),

@@ -1,6 +1,7 @@
 // The weight image of one variant: constants and index streams, each once, and the sections from which a loader builds it.
 
 import type { Section } from "../runtime/artifact.ts";
+import { ROOM } from "./lower/storage.ts";
 import type { Packed } from "./lower/template.ts";
 import type { ImageWriter } from "./program.ts";
 import type { WeightsWriter } from "./weights-writer.ts";
@@ -24,7 +25,7 @@ export function createImage(file: WeightsWriter): Image {
     const known = places.get(key);
     if (known !== undefined) return known;
     const at = end;
-    end += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    end += Math.ceil((bytes + ROOM) / ALIGNMENT) * ALIGNMENT;
     places.set(key, at);
     if (bytes > 0) sections.push(...[make(at)].flat());
     return at;

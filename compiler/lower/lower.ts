@@ -63,7 +63,8 @@ class GraphLowering {
     if (!p) {
       const constant = this.#tensorOf(v);
       if (!constant) throw new SparsecError("internal", `value of ${v.node.op} has no place`, v.node.locs[0]);
-      p = { buffer: { bytes: bytesOf(v.type), constant, hint: "weight" }, storage: flat(v.type) };
+      const storage = flat(v.type);
+      p = { buffer: { bytes: storage.bytes, constant, hint: "weight" }, storage };
       this.#env.set(v, p);
     }
     return p;
@@ -195,7 +196,8 @@ class GraphLowering {
     const next = outputs.map((from, k): Place => {
       if (fresh(k)) return from;
       const type = body.outputs[k]!.type;
-      const to: Place = { buffer: { bytes: bytesOf(type), hint: "state" }, storage: flat(type) };
+      const storage = flat(type);
+      const to: Place = { buffer: { bytes: storage.bytes, hint: "state" }, storage };
       inside.push({ kind: "copy", from, to, bytes: bytesOf(type) });
       return to;
     });
@@ -247,7 +249,7 @@ export function lowerGraph(graph: Graph, can: Capabilities): LoweredGraph {
   const params = new Map(
     graph.params.map((p): [Value, Place] => [
       p,
-      { buffer: { bytes: bytesOf(p.type), pinned: true, hint: String(p.node.attrs.name) }, storage: flat(p.type) },
+      { buffer: { bytes: flat(p.type).bytes, pinned: true, hint: String(p.node.attrs.name) }, storage: flat(p.type) },
     ]),
   );
   const lowering = new GraphLowering(graph, can, params);

@@ -38,12 +38,19 @@ const MEMORY: Readonly<Record<DType, MemoryType>> = {
 /** How one element of a storage lies in memory. */
 export const memoryOf = (dtype: DType): MemoryType => MEMORY[dtype];
 
+/**
+ * Bytes behind the last element of a flat value that kernels may read: a vector that starts in a row's last elements ends there, and
+ * its lanes past the row are dropped.
+ */
+export const ROOM = 16;
+
 /** Row-major, as graph inputs, outputs and constants are. */
 export function flat(type: TensorType): Storage {
   const shape = maxShape(type);
   const size = DTYPES[type.dtype].bytes;
   const strides = stridesOf(shape).map((s) => s * size);
-  return { name: "flat", dtype: type.dtype, shape, strides, offset: 0, bytes: shape.reduce((a, b) => a * b, size), zeroed: false };
+  const bytes = shape.reduce((a, b) => a * b, size);
+  return { name: "flat", dtype: type.dtype, shape, strides, offset: 0, bytes: bytes + ROOM, zeroed: false };
 }
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;

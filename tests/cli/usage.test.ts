@@ -66,7 +66,7 @@ test("a file that is no model is an error of the input", async () => {
   await writeFile(at("garbage.onnx"), "this is no model");
   const { code, stderr } = await sparsec(["explain", at("garbage.onnx")]);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^error: .*garbage\.onnx.*\[[a-z-]+\]/);
+  expect(stderr).toMatch(/^error: .*garbage\.onnx.*\[[a-z-]+\]/m);
 });
 
 test("an internal error says what to attach", async () => {

@@ -102,3 +102,13 @@ test("depthwise and grouped convolutions, gates by channel", () => {
   const gated = b.value("mul", [depth, mean]);
   check(net, x, [net.conv(gated, 6, 3, { pad: 1, group: 2, stride: 2 })]);
 });
+
+test("residuals that lie flat: an input, a constant of the result's shape", () => {
+  const net = network();
+  const { b } = net;
+  const x = b.param("x", "f32", [1, 4, 5, 6]);
+  const joined = b.value("add", [net.conv(x, 4, 3, { pad: 1 }), x]);
+  const table = b.constant(noise([4, 5, 6], 77));
+  const shifted = b.value("mul", [net.conv(joined, 4, 3, { pad: 1 }), table]);
+  check(net, x, [net.conv(shifted, 3, 1)]);
+});

@@ -55,16 +55,12 @@ describe.skipIf(data === undefined).each(["gcn-cora-sparseadj", "gcn-cora-edgeli
     artifact = await compile(sharedPath("models", `${name}.onnx`)!, { backends: ["wasm", "js"], ...dims });
   }, 60_000);
 
-  it.each(["wasm", "js"])(
-    "on %s gives the reference's logits, and the class of 816 test nodes in 1,000",
-    { timeout: 60_000 },
-    async (device) => {
-      using model = await load(artifact, { device });
-      const { logits } = await model.run(inputs);
-      expect(compareModel(logits!, expected)).toBeUndefined();
-      expect(accuracy(logits!)).toBeCloseTo(0.816, 6);
-    },
-  );
+  it.each(["wasm", "js"])("on %s, with 816 test nodes in 1,000 right", { timeout: 60_000 }, async (device) => {
+    using model = await load(artifact, { device });
+    const { logits } = await model.run(inputs);
+    expect(compareModel(logits!, expected)).toBeUndefined();
+    expect(accuracy(logits!)).toBeCloseTo(0.816, 6);
+  });
 
   it("keeps the adjacency's zeros out of the artifact", () => {
     const dense = 4 * NODES * NODES;

@@ -1,12 +1,12 @@
 // The compiler read from top to bottom: a model becomes a graph, the graph a better graph, then steps, a plan, code, an artifact.
 
 import { SparsecError } from "../ir/diagnostics.ts";
-import type { Graph, Value } from "../ir/graph.ts";
+import { type Graph, isGraph, topological, type Value } from "../ir/graph.ts";
 import { maxShape } from "../ir/types.ts";
 import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
-import type { Backend, Variant } from "./backend.ts";
+import type { Backend, Capabilities, Variant } from "./backend.ts";
 import { errors } from "./diagnostics.ts";
 import { emitTypes } from "./emit-types.ts";
 import { createImage } from "./image.ts";
@@ -84,6 +84,13 @@ function intermediateBytes({ outputs }: LoweredGraph, steps: readonly Step[]): n
   return written.reduce((sum, p) => sum + p.storage.bytes, 0);
 }
 
+/** Whether values are rounded to steps anywhere: in a region or a fused kernel too. */
+const isQuantized = (g: Graph): boolean =>
+  topological(g.outputs).some((n) => n.op === "quantize" || Object.values(n.attrs).some((a) => isGraph(a) && isQuantized(a)));
+
+/** Rounding to steps makes a last bit a whole step: a quantized graph gets the same bits from every variant, fused operations or not. */
+const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities => (isQuantized(graph) ? { ...can, fma: false } : can);
+
 async function emitVariant(
   graph: Graph,
   backend: Backend,
@@ -91,14 +98,15 @@ async function emitVariant(
   weights: WeightsWriter,
   findings: readonly SparsityFinding[],
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
-  const lowered = lowerGraph(graph, variant.can);
+  const can = capabilitiesFor(graph, variant);
+  const lowered = lowerGraph(graph, can);
   const plan = planMemory(lowered);
   const image = createImage(weights);
   const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
   const { program, order } = buildProgram(lowered, plan, image);
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
-  const { code, files } = await backend.emit(legalize(program, variant.can), variant);
+  const { code, files } = await backend.emit(legalize(program, can), variant);
   const manifest: VariantManifest = {
     backend: backend.name,
     name: variant.name,

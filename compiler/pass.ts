@@ -1,7 +1,7 @@
 // What a pass is: a named step from a valid graph to a valid graph, with what it promises.
 
 import { errors as irErrors } from "../ir/diagnostics.ts";
-import { type Graph, GraphBuilder, topological, type Value } from "../ir/graph.ts";
+import { type Graph, GraphBuilder, isGraph, topological, type Value } from "../ir/graph.ts";
 import type { Attr, Attrs } from "../ir/op.ts";
 import { applyRules, type Rule, rebuild, type Trace } from "../ir/rewrite.ts";
 import { sameType, typeToString } from "../ir/types.ts";
@@ -62,8 +62,6 @@ export function settle(name: string, graph: Graph, rules: readonly Rule[], trace
 /** The common case: local rules, swept over the graph until none applies. */
 export const rewritePass = ({ rules, ...head }: Omit<Pass, "run"> & { readonly rules: readonly Rule[] }): Pass =>
   definePass({ ...head, run: (g, ctx) => settle(head.name, g, rules, ctx.trace) });
-
-const isGraph = (a: Attr | undefined): a is Graph => typeof a === "object" && !Array.isArray(a);
 
 /** Applies `f` to the regions of `if` and `loop` nodes. A `fused` region is a kernel, not a program: left alone. */
 function mapRegions(g: Graph, f: (region: Graph) => Graph): Graph {

@@ -36,7 +36,8 @@ export interface Graph {
 
 const MAX_RANK = 16;
 
-const isGraph = (a: Attr): a is Graph => typeof a === "object" && !Array.isArray(a);
+/** Whether an attribute holds a region. */
+export const isGraph = (a: Attr | undefined): a is Graph => typeof a === "object" && !Array.isArray(a);
 
 /** Exact and sorted: no two different attributes share a key. */
 function attrKey(a: Attr): string {

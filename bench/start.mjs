@@ -1,0 +1,77 @@
+// What is paid once: compiling (time and peak memory), and loading plus the first run, each in a fresh process.
+// Usage: npm run build && node bench/start.mjs [name ...]     (prints a table in Markdown)
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const self = fileURLToPath(import.meta.url);
+const folder = join(process.env.SPARSEC_SHARED ?? resolve(self, "../../../shared"), "models");
+const ARRAYS = { f32: Float32Array, f16: Uint16Array, i64: BigInt64Array };
+
+/** Shapes of the reference inputs, which bind symbolic dimensions. */
+function bindings(name) {
+  const file = join(folder, "ref", name, "meta.json");
+  if (!existsSync(file)) return {};
+  const { inputs } = JSON.parse(readFileSync(file, "utf8"));
+  const inputShapes = Object.fromEntries(inputs.filter((t) => t.name !== "sr").map((t) => [t.name, t.dims]));
+  return { inputShapes, ...(inputs.some((t) => t.name === "sr") ? { constants: { sr: 16000 } } : {}) };
+}
+
+const jobs = {
+  async compile(name, target) {
+    const { compile } = await import("sparsec");
+    const start = performance.now();
+    const artifact = await compile(join(folder, `${name}.onnx`), { ...bindings(name), backends: ["wasm"] });
+    const ms = performance.now() - start;
+    await artifact.write(target);
+    const code = artifact.manifest.variants.map((v) => gzipSync(artifact.files.get(v.code)).length + gzipSync(artifact.json).length);
+    return {
+      ms,
+      mb: process.resourceUsage().maxRSS / 1024,
+      kb: Math.max(...code) / 1024,
+      weights: artifact.files.get("weights.bin").length / 1024,
+    };
+  },
+  async load(_, target) {
+    const { load } = await import("sparsec/runtime");
+    const start = performance.now();
+    const model = await load(target);
+    const feed = Object.fromEntries(model.inputs.map((p) => [p.name, new ARRAYS[p.dtype](p.shape.reduce((a, b) => a * b, 1))]));
+    await model.run(feed);
+    const ms = performance.now() - start;
+    const again = performance.now();
+    await model.run(feed);
+    return { ms, warm: performance.now() - again, mb: process.resourceUsage().maxRSS / 1024 };
+  },
+};
+
+const [job, name, target] = process.argv.slice(2);
+if (job?.startsWith("--")) {
+  console.log(JSON.stringify(await jobs[job.slice(2)](name, target)));
+} else {
+  if (!existsSync(folder)) {
+    console.error(`the models are absent: no ${folder}; set SPARSEC_SHARED`);
+    process.exit(1);
+  }
+  const wanted = process.argv.slice(2);
+  const names = readdirSync(folder)
+    .filter((f) => f.endsWith(".onnx"))
+    .map((f) => basename(f, ".onnx"))
+    .filter((n) => wanted.length === 0 || wanted.some((w) => n.includes(w)));
+  const scratch = mkdtempSync(join(tmpdir(), "sparsec-start-"));
+  const fresh = (what, n) => JSON.parse(execFileSync(process.execPath, [self, `--${what}`, n, join(scratch, n)], { encoding: "utf8" }));
+  console.log(`Node ${process.versions.node}\n`);
+  console.log("| model | compile ms | peak MB | code KB gz | weights KB | load + first run ms | second run ms |");
+  console.log("|---|---|---|---|---|---|---|");
+  for (const n of names) {
+    const c = fresh("compile", n);
+    const l = fresh("load", n);
+    const cells = [c.ms.toFixed(0), c.mb.toFixed(0), c.kb.toFixed(1), c.weights.toFixed(0), l.ms.toFixed(1), l.warm.toFixed(2)];
+    console.log(`| ${n} | ${cells.join(" | ")} |`);
+  }
+  rmSync(scratch, { recursive: true });
+}

@@ -38,7 +38,10 @@ export async function openOracle(model: Uint8Array, optimize = false): Promise<O
   const ort = await import("onnxruntime-web");
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = 1;
-  const session: InferenceSession = await ort.InferenceSession.create(model, { graphOptimizationLevel: optimize ? "all" : "disabled" });
+  const session: InferenceSession = await ort.InferenceSession.create(model, {
+    graphOptimizationLevel: optimize ? "all" : "disabled",
+    logSeverityLevel: 3,
+  });
   return {
     run: async (inputs) => {
       const feeds = Object.fromEntries(

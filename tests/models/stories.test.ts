@@ -11,10 +11,12 @@ const reference = sharedPath("data", "text", "stories260K-greedy.json");
 const VOCABULARY = 512;
 
 describe.skipIf(!path || !reference)("stories260K", () => {
-  const { ids } = JSON.parse(readFileSync(reference!, "utf8")) as { readonly ids: readonly number[] };
-  const positions = ids.length - 1;
+  let ids: readonly number[];
+  let positions: number;
   let artifact: Artifact;
   beforeAll(async () => {
+    ({ ids } = JSON.parse(readFileSync(reference!, "utf8")) as { readonly ids: readonly number[] });
+    positions = ids.length - 1;
     artifact = await compile(path!, { backends: ["wasm", "js"], dims: { B: 1, T: positions } });
   }, 60_000);
 

@@ -10,6 +10,7 @@ export { LANE_TYPE, LANES, LOADED, MEMORY_BYTES } from "./kernel/types.ts";
 export * as layouts from "./layouts/index.ts";
 export * from "./op.ts";
 export { coreOps, inlineGraph } from "./ops/core.ts";
+export { standardOps } from "./ops/index.ts";
 export { parse } from "./parse.ts";
 export { type PrintOptions, print } from "./print.ts";
 export type { Pattern, Rule } from "./rewrite.ts";

@@ -13,6 +13,7 @@ import { createImage } from "./image.ts";
 import { legalize } from "./kernel/legalize.ts";
 import { lowerGraph } from "./lower/lower.ts";
 import type { LoweredGraph, Place, Step } from "./lower/step.ts";
+import { elementBytes } from "./lower/storage.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
@@ -81,7 +82,7 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
 function intermediateBytes({ outputs }: LoweredGraph, steps: readonly Step[]): number {
   const out = new Set(outputs.map((o) => o.place.buffer));
   const written = steps.flatMap((s) => (s.kind === "kernel" ? s.results : [])).filter((p) => !out.has(p.buffer));
-  return written.reduce((sum, p) => sum + p.storage.bytes, 0);
+  return written.reduce((sum, p) => sum + elementBytes(p.storage), 0);
 }
 
 /** Whether values are rounded to steps anywhere: in a region or a fused kernel too. */

@@ -4,6 +4,7 @@ import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { isCompute } from "../ir/op.ts";
 import { typeToString } from "../ir/types.ts";
 import type { Step } from "./lower/step.ts";
+import { elementBytes } from "./lower/storage.ts";
 import type { Note } from "./pipeline.ts";
 import { countZeros } from "./sparsity/count-zeros.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
@@ -79,7 +80,7 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
         format: s.lowered.format ?? "dense",
         kernel: s.lowered.kernel,
         backend,
-        bytes: s.results.reduce((sum, p) => sum + p.storage.bytes, 0),
+        bytes: s.results.reduce((sum, p) => sum + elementBytes(p.storage), 0),
         why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
       },
     ];

@@ -5,7 +5,7 @@ import type { Tensor } from "../../ir/tensor.ts";
 import type { Storage } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 
-/** Memory that some values share. `fixed` constants lie among the weights; the rest in the arena. */
+/** Memory that some values share. Constants lie among the weights, the rest in the arena. */
 export interface Buffer {
   readonly bytes: number;
   /** For constants: what it holds. */
@@ -51,20 +51,4 @@ export interface LoweredGraph {
   readonly outputs: readonly { readonly value: Value; readonly place: Place }[];
   /** Where the counts of bounded output extents lie. */
   readonly counts: ReadonlyMap<Value, Place>;
-}
-
-/** The buffers that a step touches, its own only. */
-export function touched(s: Step): readonly Buffer[] {
-  switch (s.kind) {
-    case "kernel":
-      return [...s.operands, ...s.results].map((p) => p.buffer);
-    case "copy":
-      return [s.from.buffer, s.to.buffer, ...(s.at ? [s.at.buffer] : [])];
-    case "margins":
-      return [s.place.buffer];
-    case "if":
-      return [s.cond.buffer];
-    case "loop":
-      return [s.trips.buffer, s.cond.buffer, s.count.buffer];
-  }
 }

@@ -87,5 +87,8 @@ export function rows(type: TensorType, margin: Margin): Storage {
   };
 }
 
+/** Bytes of the elements alone, without margins and room. */
+export const elementBytes = (s: Storage): number => s.shape.reduce((a, b) => a * b, DTYPES[s.dtype].bytes);
+
 export const sameStorage = (a: Storage, b: Storage): boolean =>
   a.dtype === b.dtype && a.offset === b.offset && a.strides.length === b.strides.length && a.strides.every((s, i) => s === b.strides[i]);

@@ -2,9 +2,9 @@
 
 import { SparsecError } from "../../ir/diagnostics.ts";
 import { DTYPES } from "../../ir/dtype.ts";
-import { type Graph, GraphBuilder, type Node, topological, type Value } from "../../ir/graph.ts";
+import { type Graph, GraphBuilder, isGraph, type Node, topological, type Value } from "../../ir/graph.ts";
 import { interpret } from "../../ir/interpret.ts";
-import { type Attr, elementOf, isCompose, isCompute, type OpSet } from "../../ir/op.ts";
+import { elementOf, isCompose, isCompute, type OpSet } from "../../ir/op.ts";
 import { inlineGraph } from "../../ir/ops/core.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { children, type Scalar } from "../../ir/scalar/scalar.ts";
@@ -13,7 +13,6 @@ import { isStatic, sizeOf, type TensorType } from "../../ir/types.ts";
 import { weightStore } from "../../ir/weights.ts";
 import { definePass } from "../pass.ts";
 
-const isGraph = (a: Attr): a is Graph => typeof a === "object" && !Array.isArray(a);
 const bytesOf = (t: TensorType): number => sizeOf(t) * DTYPES[t.dtype].bytes;
 const sum = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0);
 

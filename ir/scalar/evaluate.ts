@@ -53,7 +53,7 @@ export function normalize(type: ScalarType, x: ScalarValue): ScalarValue {
 }
 
 export function unary(op: UnaryOp, type: ScalarType, x: ScalarValue): ScalarValue {
-  if (op === "not") return type === "bool" ? (x ? 0 : 1) : normalize(type, typeof x === "bigint" ? ~x : ~x);
+  if (op === "not") return type === "bool" ? (x ? 0 : 1) : normalize(type, ~x);
   if (typeof x === "bigint") {
     if (op === "neg") return normalize(type, -x);
     if (op === "abs") return normalize(type, x < 0n ? -x : x);
@@ -203,7 +203,7 @@ function saturate(to: "i32" | "u32" | "i64" | "u64", x: number): bigint {
 }
 
 export function cast(from: ScalarType, to: ScalarType, x: ScalarValue): ScalarValue {
-  if (to === "bool") return x ? (Number.isNaN(x) ? 1 : 1) : Number.isNaN(x as number) ? 1 : 0;
+  if (to === "bool") return x || Number.isNaN(x) ? 1 : 0;
   if (to === "f32" || to === "f64") return normalize(to, Number(x));
   if (from === "f32" || from === "f64") {
     const whole = saturate(to, x as number);

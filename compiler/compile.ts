@@ -121,7 +121,7 @@ async function emitVariant(
     faults: program.faults,
     steps: order.map(stepInfo),
   };
-  const nodes = explainSteps(graph, order, findings, backend.name);
+  const nodes = explainSteps(graph, lowered.steps, findings, backend.name);
   const report: VariantReport = {
     backend: backend.name,
     variant: variant.name,

@@ -18,6 +18,7 @@ export const CONFIG_FIELDS = [
   "backends",
   "dims",
   "inputShapes",
+  "batch",
   "constants",
   "sparsity",
   "passes",

@@ -24,6 +24,8 @@ export interface CompileOptions {
   readonly dims?: Readonly<Record<string, number>>;
   /** Whole shapes of inputs: `{ x: [1, 3, 224, 224] }`. */
   readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
+  /** Items at once: takes the place of the inputs' batch extent (a symbol named for it, else a leading symbol or 1). */
+  readonly batch?: number;
   /** Inputs fixed to values; they are no inputs of the compiled model. */
   readonly constants?: Readonly<Record<string, ConstantInit>>;
   /** `off` leaves every weight dense. */
@@ -81,11 +83,12 @@ export async function importModel(model: string | Uint8Array, options: CompileOp
       : options.external === false
         ? noExternalData("--no-external was given")
         : externalDataBeside(path);
-  const { dims, inputShapes, constants, ops } = options;
+  const { dims, inputShapes, batch, constants, ops } = options;
   const decoded = decodeModel(bytes, { file: path === undefined ? "model.onnx" : basename(path), external });
   return importOnnx(decoded, {
     ...(dims ? { dims } : {}),
     ...(inputShapes ? { inputShapes } : {}),
+    ...(batch === undefined ? {} : { batch }),
     ...(constants ? { constants } : {}),
     ...(ops ? { ops } : {}),
   });

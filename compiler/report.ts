@@ -3,8 +3,10 @@
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { isCompute } from "../ir/op.ts";
 import { typeToString } from "../ir/types.ts";
+import { flopsOf } from "./flops.ts";
 import type { Step } from "./lower/step.ts";
 import { elementBytes } from "./lower/storage.ts";
+import { unitOf } from "./lower/unit.ts";
 import type { Note } from "./pipeline.ts";
 import { countZeros } from "./sparsity/count-zeros.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
@@ -28,6 +30,9 @@ export interface NodeReport {
   readonly backend: string;
   /** Bytes written. */
   readonly bytes: number;
+  /** Floating-point operations of products and convolutions, and those of them that are not with a zero weight. In a loop: of all its trips. */
+  readonly flops: number;
+  readonly nonzeroFlops: number;
   readonly why: string;
 }
 
@@ -56,10 +61,32 @@ function anchorOf(graph: Graph, inner: readonly Node[], fallback: Node): Node {
   return moves ?? inner[0] ?? fallback;
 }
 
+type KernelStep = Step & { readonly kind: "kernel" };
+
+/** Kernel steps in order, each with how often it runs; a number of trips that is known only at run time counts as one. */
+function kernelSteps(steps: readonly Step[], times = 1): readonly (readonly [KernelStep, number])[] {
+  return steps.flatMap((s) => {
+    if (s.kind === "kernel") return [[s, times] as const];
+    if (s.kind === "if") return [...kernelSteps(s.then, times), ...kernelSteps(s.else, times)];
+    return s.kind === "loop" ? kernelSteps(s.body, times * Number(s.trips.buffer.constant?.data[0] ?? 1)) : [];
+  });
+}
+
+/** What the kernel multiplies and adds; nothing where it only moves data for the node. */
+function arithmetic(graph: Graph, { node, lowered }: KernelStep, times: number): Pick<NodeReport, "flops" | "nonzeroFlops"> {
+  if (lowered.moves) return { flops: 0, nonzeroFlops: 0 };
+  const unit = unitOf(node);
+  const { all, nonzero } = flopsOf(unit.nodes, (n, k) => {
+    const inner = n.inputs[k]!;
+    const v = unit.outside.get(inner) ?? inner;
+    return v.node.op === "const" ? graph.weights.get(v.node.attrs.ref as string) : undefined;
+  });
+  return { flops: all * times, nonzeroFlops: nonzero * times };
+}
+
 /** One row per kernel step, in order. */
 export function explainSteps(graph: Graph, steps: readonly Step[], findings: readonly SparsityFinding[], backend: string): NodeReport[] {
-  return steps.flatMap((s): NodeReport[] => {
-    if (s.kind !== "kernel") return [];
+  return kernelSteps(steps).map(([s, times]): NodeReport => {
     const names = s.node.locs.map((l) => l.name);
     const inner = members(s.node);
     const anchor = anchorOf(graph, inner, s.node);
@@ -68,22 +95,21 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
       .map((v) => graph.weights.get(v.node.attrs.ref as string))
       .sort((a, b) => b.data.length - a.data.length)[0];
     const finding = findings.find((f) => names.includes(f.node) && inner.some((m) => m.op === f.op));
-    return [
-      {
-        nodes: names,
-        name: anchor.locs[0]?.name ?? names[0] ?? "",
-        op: anchor.op,
-        ops: inner.map((m) => m.op),
-        shape: s.node.results.map((r) => typeToString(r.type)).join(", "),
-        ...(weights && weights.data.length > 1 ? { elements: weights.data.length, zeros: countZeros(weights) } : {}),
-        ...(finding ? { pattern: patternToString(finding.pattern) } : {}),
-        format: s.lowered.format ?? "dense",
-        kernel: s.lowered.kernel,
-        backend,
-        bytes: s.results.reduce((sum, p) => sum + elementBytes(p.storage), 0),
-        why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
-      },
-    ];
+    return {
+      nodes: names,
+      name: anchor.locs[0]?.name ?? names[0] ?? "",
+      op: anchor.op,
+      ops: inner.map((m) => m.op),
+      shape: s.node.results.map((r) => typeToString(r.type)).join(", "),
+      ...(weights && weights.data.length > 1 ? { elements: weights.data.length, zeros: countZeros(weights) } : {}),
+      ...(finding ? { pattern: patternToString(finding.pattern) } : {}),
+      format: s.lowered.format ?? "dense",
+      kernel: s.lowered.kernel,
+      backend,
+      bytes: s.results.reduce((sum, p) => sum + elementBytes(p.storage), 0),
+      ...arithmetic(graph, s, times),
+      why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
+    };
   });
 }
 

@@ -62,9 +62,19 @@ function randomTensor({ name, dtype, shape }: Port, seed: number, range: Limits 
   return { dtype, shape, data };
 }
 
-/** A tensor for every port. Errors: `usage`, `bad-input` where one has no value. */
-export function feed(ports: readonly Port[], given: ReadonlyMap<string, Tensor>, flags: Flags): ReadonlyMap<string, Tensor> {
+/** The seed of --random, where it is given. */
+export function seedOf(flags: Flags): number | undefined {
   const seed = flags.one("random");
+  return seed === undefined ? undefined : integer("random", seed);
+}
+
+/** A tensor for every port; those that are not given are random, of `seed`. Errors: `usage`, `bad-input` where one has no value. */
+export function feed(
+  ports: readonly Port[],
+  given: ReadonlyMap<string, Tensor>,
+  flags: Flags,
+  seed: number | undefined = seedOf(flags),
+): ReadonlyMap<string, Tensor> {
   const ranges = limits(flags);
   if (seed === undefined && ranges.size > 0) throw usage("--range is given without --random");
   const names = ports.map((p) => p.name);
@@ -78,6 +88,5 @@ export function feed(ports: readonly Port[], given: ReadonlyMap<string, Tensor>,
     const hint = `${missing.map((p) => `--input ${p.name}=${p.name}.npy`).join(" ")}, or --random SEED`;
     throw new SparsecError("bad-input", `no value for ${what}`, undefined, hint);
   }
-  const number = seed === undefined ? 0 : integer("random", seed);
-  return new Map(ports.map((p) => [p.name, given.get(p.name) ?? randomTensor(p, number, ranges.get(p.name))]));
+  return new Map(ports.map((p) => [p.name, given.get(p.name) ?? randomTensor(p, seed ?? 0, ranges.get(p.name))]));
 }

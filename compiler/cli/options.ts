@@ -71,6 +71,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const { device: _, executors: __, ...defaults } = config;
   const sparsity = (flags.one("sparsity") ?? config.sparsity ?? rc.sparsity) as "auto" | "off" | undefined;
   const external = flags.is("external") ?? config.external;
+  const batch = flags.one("batch");
   const named = flags.list("backend");
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
   const options: CompileOptions = {
@@ -78,6 +79,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
     ...(named.length > 0 ? { backends: named.map((name) => own.get(name) ?? name) } : {}),
     ...(sparsity ? { sparsity } : {}),
     ...(external === undefined ? {} : { external }),
+    ...(batch === undefined ? {} : { batch: integer("batch", batch, 1) }),
     dims: {
       ...config.dims,
       ...Object.fromEntries(

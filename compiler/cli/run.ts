@@ -4,40 +4,18 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Tensor } from "../../ir/tensor.ts";
-import { type Inputs, load, type Model } from "../../runtime/index.ts";
-import { compileModel, resolveBackends } from "../index.ts";
+import type { Inputs } from "../../runtime/index.ts";
 import { writeNpy } from "../npy.ts";
 import type { Run } from "./commands.ts";
 import { feed, givenInputs } from "./feed.ts";
 import type { Flags } from "./flags.ts";
-import { isFolder, type Settings, settings } from "./options.ts";
-import { runnable } from "./runnable.ts";
+import { open } from "./open.ts";
+import { settings } from "./options.ts";
 import { elementAt, summarize, summaryLines } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Outputs of at most this many elements are part of the JSON document. */
 const SMALL = 1024;
-
-/** The backends to compile for, where it is only to run on `device`: "wasm:baseline" is a variant of "wasm". */
-export const backendsFor = (device: string | undefined, { options }: Settings): NonNullable<Settings["options"]["backends"]> => {
-  const all = options.backends ?? ["wasm"];
-  if (device === undefined || device === "auto") return all;
-  const name = device.split(":")[0]!;
-  return [all.find((b) => (typeof b === "string" ? b : b.name) === name) ?? name];
-};
-
-async function open(path: string, given: ReadonlyMap<string, Tensor>, set: Settings, terminal: Terminal): Promise<Model> {
-  const { config, device } = set;
-  const how = { device, ...(config.executors ? { executors: config.executors } : {}) };
-  if (await isFolder(path)) return load(path, how);
-  // Arrays bring their shapes, so that symbolic dimensions need no flags.
-  const shapes = Object.fromEntries([...given].map(([name, t]) => [name, t.shape]));
-  const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false };
-  const backends = resolveBackends({ backends: backendsFor(device, set) }).map((b) => runnable(b, device, config.executors ?? []));
-  const { artifact, notes } = await compileModel(path, { ...options, backends });
-  for (const note of notes) terminal.note(`note: ${note}`);
-  return load(artifact, how);
-}
 
 async function writeOutputs(folder: string, outputs: readonly (readonly [string, Tensor])[]): Promise<readonly string[]> {
   const entries = outputs.map(([name, t], k) => ({ name, dtype: t.dtype, shape: t.shape, file: `output_${k}.npy` }));
@@ -65,7 +43,7 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
   const path = flags.positionals[0]!;
   const set = await settings(flags, terminal);
   const given = await givenInputs(flags);
-  const model = await open(path, given, set, terminal);
+  const model = await (await open(path, given, set, terminal)).load();
   try {
     const inputs = feed(model.inputs, given, flags);
     terminal.stage("run");

@@ -38,6 +38,8 @@ const NODE = {
   kernel: isString,
   backend: isString,
   bytes: isCount,
+  flops: isCount,
+  nonzeroFlops: isCount,
   why: isString,
 } satisfies Record<keyof NodeReport, Check>;
 const VARIANT = {

@@ -54,6 +54,7 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
       { kind: "result", result: 0 },
     ],
     faults: [],
+    moves: true,
     why: `moves ${from.name} to ${to.name}`,
   };
 }

@@ -58,6 +58,8 @@ export interface Lowered {
   readonly faults: readonly string[];
   /** Operands whose every element is read just before the result's element in the same place is written: the result may take their bytes. */
   readonly overwrites?: readonly number[];
+  /** It brings a value from one layout to another, and computes nothing. */
+  readonly moves?: true;
   /** For `explain`: why this kernel, which format. */
   readonly why: string;
   readonly format?: string;

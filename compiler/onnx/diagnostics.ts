@@ -73,6 +73,13 @@ export const importErrors = {
       file,
       name: "",
     }),
+  noBatch: (why: string, file: string) =>
+    new SparsecError(
+      "no-batch",
+      `the batch cannot be chosen: ${why}`,
+      { file, name: "" },
+      "give --dim or --input-shape, or export the model with a symbolic batch",
+    ),
   badConstant: (input: string, why: string, file: string) =>
     new SparsecError("bad-option", `the constant for input ${JSON.stringify(input)} does not fit: ${why}`, { file, name: input }),
   budget: (what: string, limit: number, loc: Loc) =>

@@ -16,7 +16,8 @@ export interface DeclaredInput {
   readonly dims: readonly OnnxDim[] | undefined;
 }
 
-const isBatchName = (name: string): boolean => /^(n|b|bs)$/i.test(name) || /batch/i.test(name);
+/** Whether a symbol is named as exporters name the batch. */
+export const isBatchName = (name: string): boolean => /^(n|b|bs)$/i.test(name) || /batch/i.test(name);
 
 /** Symbols bound so far; binding one twice to different extents is an error. */
 function symbols(file: string): { get(name: string): number | undefined; bind(name: string, value: number): void } {

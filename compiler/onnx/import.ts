@@ -6,6 +6,7 @@ import { type OpDef, type OpSet, opSet } from "../../ir/op.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import { checkBatch, withBatch } from "./batch.ts";
 import { bindConstant, type ConstantInit } from "./constants.ts";
 import type { Session } from "./context.ts";
 import { importErrors, located } from "./diagnostics.ts";
@@ -25,6 +26,8 @@ export const MAX_OPSET = 27;
 export interface ImportOptions extends DimOptions {
   /** Values for inputs, which then are part of the model and no inputs of it. */
   readonly constants?: Readonly<Record<string, ConstantInit>> | undefined;
+  /** Items at once: takes the place of the inputs' batch extent, see `withBatch`. */
+  readonly batch?: number | undefined;
   /** Operators beyond ours: definitions, and lines of the ONNX table (which win over ours). */
   readonly ops?: { readonly ops?: readonly OpDef[]; readonly onnx?: readonly OnnxOp[] } | undefined;
 }
@@ -75,7 +78,7 @@ function boundInputs(model: OnnxModel, options: ImportOptions): ReadonlyMap<stri
 
 /**
  * Imports a model of opset 7 to 27. Errors: `unsupported`, `unsupported-op`, `unsupported-dtype`, `bad-model`, `unbound-dim`,
- * `needs-constant` (its `inputs` lists every input to bind), `dynamic-shape`, `budget`, `unknown-input`, `bad-option`.
+ * `needs-constant` (its `inputs` lists every input to bind), `dynamic-shape`, `budget`, `unknown-input`, `bad-option`, `no-batch`.
  */
 export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Imported {
   checkVersion(model);
@@ -92,12 +95,9 @@ export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Impor
     return shape ? [{ dims: v.dims, shape }] : [];
   });
   const types = new Map(fed.map((v) => [v.name, inputType(v, model)]));
-  const { shapes, notes: dimNotes } = bindDims(
-    fed.map((v) => ({ name: v.name, dims: v.dims })),
-    fixed,
-    options,
-    file,
-  );
+  const declared = fed.map(({ name, dims }) => ({ name, dims }));
+  const { batch } = options;
+  const { shapes, notes: dimNotes } = bindDims(batch === undefined ? declared : withBatch(declared, batch, file), fixed, options, file);
 
   const notes = new Set(dimNotes);
   const recorded = new Set<string>();
@@ -136,6 +136,12 @@ export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Impor
     outputs = [];
   }
   if (recorded.size > 0) throw importErrors.needsConstant(session.needed(), first ?? { file, name: "" });
+  if (batch !== undefined)
+    checkBatch(
+      g.outputs.map(({ name, dims }, k) => ({ name, declared: dims, shape: outputs[k]!.type.shape })),
+      batch,
+      file,
+    );
   const names = g.outputs.map((o) => o.name);
   if (new Set(names).size !== names.length) throw importErrors.bad("two outputs have one name", { file, name: "" });
   return { graph: { ops, name: g.name, params, outputs, weights: b.weights }, outputs: names, notes: [...notes] };

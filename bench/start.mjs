@@ -4,12 +4,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { shared } from "./shared.mjs";
 
 const self = fileURLToPath(import.meta.url);
-const folder = join(process.env.SPARSEC_SHARED ?? resolve(self, "../../../shared"), "models");
+const folder = join(shared, "models");
 const ARRAYS = { f32: Float32Array, f16: Uint16Array, i64: BigInt64Array };
 
 /** Shapes of the reference inputs, which bind symbolic dimensions. */

@@ -1,6 +1,7 @@
 // Places buffers in one static arena: two may share bytes when no step needs both. Offsets are known when compiling.
 
 import type { Buffer, LoweredGraph, Step } from "./lower/step.ts";
+import { sameStorage } from "./lower/storage.ts";
 
 export interface MemoryPlan {
   /** Bytes of the arena. */
@@ -45,7 +46,10 @@ class Lives {
       });
       if (mine.size > 0) this.scratch.set(s, mine);
       for (const k of s.lowered.overwrites ?? []) {
-        this.inPlace.push({ at: this.#now, operand: s.operands[k]!.buffer, result: s.results[0]!.buffer });
+        const { buffer, storage } = s.operands[k]!;
+        // Another view of the same bytes may be read later than they are overwritten.
+        if (s.operands.some((p) => p.buffer === buffer && !sameStorage(p.storage, storage))) continue;
+        this.inPlace.push({ at: this.#now, operand: buffer, result: s.results[0]!.buffer });
       }
     } else if (s.kind === "copy") {
       this.touch(s.from.buffer);

@@ -1,9 +1,11 @@
-// Chooses how activations lie in memory for a whole graph: the rows that convolutions want, slices for what is concatenated, else flat.
+// Chooses how activations lie in memory for a whole graph: the rows that convolutions want, features as rows of tokens, slices for what is
+// concatenated, else flat.
 
 import type { Graph, Node, Value } from "../../ir/graph.ts";
 import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
+import { assignFeatures } from "./assign-features.ts";
 import { wantsRows } from "./match-conv.ts";
 import { poolWantsRows } from "./match-pool.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
@@ -11,6 +13,8 @@ import { flat, type Margin, rows, type Storage } from "./storage.ts";
 export interface Assignment {
   /** Where a node's result is written. */
   storageOf(v: Value): Storage;
+  /** Whether a value had better be brought to that storage, even where it could be a view of another. */
+  isAssigned(v: Value): boolean;
   /** For a value that is produced inside another one: that value, and the slice's storage in its buffer. */
   sliceOf(v: Value): { readonly whole: Value; readonly storage: Storage } | undefined;
   /** Whether the node only brings slices together. */
@@ -42,11 +46,13 @@ export function assignStorage(graph: Graph): Assignment {
   // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
   const concats = order.filter((n) => isConcat(n));
   const storages = new Map<Value, Storage>();
+  const tokens = assignFeatures(graph, (v) => margins.has(v));
+  const isAssigned = (v: Value): boolean => tokens.has(v) || (margins.has(v) && isFree(graph, v.node));
   const storageOf = (v: Value): Storage => {
     let s = storages.get(v);
     if (!s) {
       const m = margins.get(v);
-      storages.set(v, (s = m && isFree(graph, v.node) ? rows(v.type, m) : flat(v.type)));
+      storages.set(v, (s = tokens.get(v) ?? (m && isFree(graph, v.node) ? rows(v.type, m) : flat(v.type))));
     }
     return s;
   };
@@ -71,6 +77,7 @@ export function assignStorage(graph: Graph): Assignment {
   }
   return {
     storageOf,
+    isAssigned,
     sliceOf: (v) => slices.get(v),
     inPlace: (node) => parts.has(node),
     slicesFor: (node) => parts.get(node) ?? [],

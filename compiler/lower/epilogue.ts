@@ -25,8 +25,8 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
 
   const apply = (acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr => {
     const em = new Emitter();
-    const last = site.coords.length - 1;
-    const coords = site.lanes === 4 ? site.coords.map((x, axis) => (axis === last ? add(x, variable(LANE)) : x)) : [...site.coords];
+    const along = site.axis ?? site.coords.length - 1;
+    const coords = site.lanes === 4 ? site.coords.map((x, axis) => (axis === along ? add(x, variable(LANE)) : x)) : [...site.coords];
     const here = coords.map(keyOf).join();
     const source = (v: Value): Source => {
       if (v === anchor) return { kind: "given", value: acc };

@@ -9,12 +9,14 @@ import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { lowerGeneric } from "./generic/kernel.ts";
-import { lowerRelayout } from "./relayout.ts";
+import { readingOf } from "./reading.ts";
+import { lowerRelayout, relaidConstant } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
 import { flat, type Storage, sameStorage } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 import { templateFor } from "./templates.ts";
 import { isGeneric, unitOf } from "./unit.ts";
+import { isView, viewOf } from "./views.ts";
 
 type Env = Map<Value, Place>;
 
@@ -48,6 +50,8 @@ class GraphLowering {
   readonly steps: Step[] = [];
   /** Padded buffers whose margins were cleared. */
   readonly #cleared = new Set<Buffer>();
+  /** Where values lie besides their own place. */
+  readonly #moved = new Map<Value, readonly Place[]>();
 
   constructor(graph: Graph, can: Capabilities, params: ReadonlyMap<Value, Place>) {
     this.#graph = graph;
@@ -70,18 +74,23 @@ class GraphLowering {
     return p;
   }
 
-  /** The value's place, moved to the storage if it lies in another. */
+  /** The value's place, moved to the storage if it lies in another; once for all that want it there. */
   #in(v: Value, storage: Storage, node: Node): Place {
     const from = this.place(v);
     if (sameStorage(from.storage, storage)) return from;
-    return this.#move(from, storage, node);
+    const moved = this.#moved.get(v) ?? [];
+    const known = moved.find((p) => sameStorage(p.storage, storage));
+    if (known) return known;
+    const constant = from.buffer.constant && relaidConstant(from.buffer.constant, from.storage, storage);
+    const to: Place = { buffer: { bytes: storage.bytes, hint: "relayout", ...(constant ? { constant } : {}) }, storage };
+    if (!constant) this.#move(from, to, node);
+    this.#moved.set(v, [...moved, to]);
+    return to;
   }
 
-  #move(from: Place, storage: Storage, node: Node): Place {
-    const to: Place = { buffer: { bytes: storage.bytes, hint: "relayout" }, storage };
+  #move(from: Place, to: Place, node: Node): void {
     this.#clear(to);
-    this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, storage), operands: [from], results: [to] });
-    return to;
+    this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, to.storage), operands: [from], results: [to] });
   }
 
   #flat = (v: Value, node: Node): Place => this.#in(v, flat(v.type), node);
@@ -131,10 +140,35 @@ class GraphLowering {
     }
     node.results.forEach((r) => this.#env.get(r) ?? this.#result(r));
     if (this.#layout.inPlace(node)) return this.#concat(node);
-    const storageOf = (v: Value): Storage => this.place(v).storage;
+    const own = new Map(
+      unit.operands.flatMap((v) => {
+        const storage = readingOf(unit, v, this.place(v).storage, this.#env.get(node.results[0]!)!.storage, this.#graph.ops);
+        return storage ? [[v, this.#in(v, storage, node)] as const] : [];
+      }),
+    );
+    const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
     const fast = templateFor(unit, context, this.#can);
-    for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands);
+    for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
+  }
+
+  /** The operand's buffer seen another way, where strides can say it and no other place is wanted; else a copy. */
+  #view(node: Node): void {
+    const [x, y] = [node.inputs[0]!, node.results[0]!];
+    if (!isView(node)) {
+      // Extents that hang on data stay whole when reshaped; what moves them is computed.
+      if (node.op !== "reshape") return this.#unit(node);
+      this.#env.set(y, { buffer: this.#flat(x, node).buffer, storage: flat(y.type) });
+      return;
+    }
+    const own = this.place(x);
+    const whole = viewOf(node, own.storage) ? own : this.#flat(x, node);
+    const storage = viewOf(node, whole.storage);
+    if (!storage) return this.#unit(node);
+    const view: Place = { buffer: whole.buffer, storage };
+    const apart = this.#layout.sliceOf(y) !== undefined || (this.#layout.isAssigned(y) && !sameStorage(this.#layout.storageOf(y), storage));
+    if (apart) this.#move(view, this.#result(y), node);
+    else this.#env.set(y, view);
   }
 
   /** Operands that were not produced in their slice of the result are copied there. */
@@ -162,7 +196,8 @@ class GraphLowering {
     const inner = new GraphLowering(region, this.#can, new Map(region.params.map((p, i) => [p, operands[i]!])));
     inner.run();
     const outputs = region.outputs.map((o) => inner.flatOutput(o));
-    return { steps: inner.steps, outputs, fresh: (k) => region.outputs[k]!.node.op !== "param" && region.outputs[k]!.node.op !== "const" };
+    const fresh = ({ buffer }: Place): boolean => !buffer.constant && !operands.some((p) => p.buffer === buffer);
+    return { steps: inner.steps, outputs, fresh: (k) => fresh(outputs[k]!) };
   }
 
   flatOutput(v: Value): Place {
@@ -225,11 +260,10 @@ class GraphLowering {
         return this.#if(node);
       case "loop":
         return this.#loop(node);
-      case "reshape": {
-        const from = this.#flat(node.inputs[0]!, node);
-        this.#env.set(node.results[0]!, { buffer: from.buffer, storage: flat(node.results[0]!.type) });
-        return;
-      }
+      case "reshape":
+      case "transpose":
+      case "slice":
+        return this.#view(node);
       case "bound": {
         this.#env.set(node.results[0]!, this.place(node.inputs[0]!));
         return;

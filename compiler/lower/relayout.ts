@@ -1,9 +1,11 @@
 // Kernels that only move data: from one storage to another, plain copies, and the clearing of margins.
 
-import { add, binary, i32, load, pointer, splat, store } from "../../ir/kernel/build.ts";
+import { DTYPES, type TypedArray } from "../../ir/dtype.ts";
+import { add, binary, i32, load, pointer, shuffle, splat, store } from "../../ir/kernel/build.ts";
 import { type Expr, type Func, MEMORY_BYTES, type MemoryType } from "../../ir/kernel/types.ts";
+import type { Tensor } from "../../ir/tensor.ts";
 import { Emitter } from "./generic/emitter.ts";
-import { memoryOf, type Storage } from "./storage.ts";
+import { laneAxis, memoryOf, ROOM, type Storage, walk } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 
 const bytesAt = (s: Storage, coords: readonly Expr[]): Expr =>
@@ -17,27 +19,64 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
   const em = new Emitter();
   const [x, y] = [em.parameter("x", "ptr"), em.parameter("y", "ptr")];
   const memory = CARRIER[memoryOf(to.dtype)] ?? memoryOf(to.dtype);
-  const order = to.strides.map((_, axis) => axis).sort((a, b) => to.strides[b]! - to.strides[a]! || a - b);
-  const inner = order.at(-1);
-  const wide = memory === "i32" && inner !== undefined && to.strides[inner] === 4 && from.strides[inner] === 4;
   const move = (coords: readonly Expr[], as: MemoryType): void => {
     const source = em.address(x, bytesAt(from, coords));
     const target = em.address(y, bytesAt(to, coords));
     em.emit(store(as, target.ptr, load(as, source.ptr, source.offset), target.offset));
   };
-  const nest = (depth: number, coords: readonly Expr[]): void => {
-    if (depth === order.length) return move(coords, memory);
-    const axis = order[depth]!;
-    const at = (i: Expr): Expr[] => coords.map((c, k) => (k === axis ? i : c));
-    const n = to.shape[axis]!;
-    const whole = wide && depth === order.length - 1 ? n - (n % 4) : 0;
-    em.loop("v", i32(0), i32(whole), 4, (i) => move(at(i), "i32x4"));
-    em.loop("i", i32(whole), i32(n), 1, (i) => nest(depth + 1, at(i)));
+  /** Four by four elements, neighbours along `across` in one storage and along `along` in the other. */
+  const turn = (coords: readonly Expr[], along: number, across: number): void => {
+    const moved = (axis: number, by: number): Expr[] => coords.map((c, k) => (k === axis ? add(c, i32(by)) : c));
+    const rows = [0, 1, 2, 3].map((k) => {
+      const { ptr, offset } = em.address(x, bytesAt(from, moved(along, k)));
+      return em.named("v", load("i32x4", ptr, offset));
+    }) as [Expr, Expr, Expr, Expr];
+    const pairs = ([a, b]: readonly [Expr, Expr], half: number): Expr =>
+      em.named("v", shuffle(a, b, half === 0 ? [0, 4, 1, 5] : [2, 6, 3, 7]));
+    const [low, high] = [0, 1].map((half) => [pairs([rows[0], rows[2]], half), pairs([rows[1], rows[3]], half)] as const);
+    [low!, high!].forEach((pair, half) => {
+      for (const k of [0, 1]) {
+        const { ptr, offset } = em.address(y, bytesAt(to, moved(across, 2 * half + k)));
+        em.emit(store("i32x4", ptr, shuffle(pair[0], pair[1], k === 0 ? [0, 4, 1, 5] : [2, 6, 3, 7]), offset));
+      }
+    });
   };
-  nest(
-    0,
-    order.map(() => i32(0)),
-  );
+  const [along, across] = memory === "i32" ? [laneAxis(to), laneAxis(from)] : [];
+  const turned = along !== undefined && across !== undefined && along !== across;
+  const wide = along !== undefined && along === across;
+  const blocked = wide ? [along] : turned ? [along, across] : [];
+  // Blocks that are neighbours where they come from follow each other.
+  const order = walk(to).sort((a, b) => (turned ? Number(a === across) - Number(b === across) : 0));
+  const nest = (ranges: ReadonlyMap<number, readonly [from: number, to: number]>, step: 1 | 4): void => {
+    const visit = (depth: number, coords: readonly Expr[]): void => {
+      const axis = order[depth];
+      if (axis === undefined) {
+        if (step === 1) move(coords, memory);
+        else if (turned) turn(coords, along, across);
+        else move(coords, "i32x4");
+        return;
+      }
+      const [first, end] = ranges.get(axis) ?? [0, to.shape[axis]!];
+      const by = blocked.includes(axis) ? step : 1;
+      em.loop(by > 1 ? "v" : "i", i32(first), i32(end), by, (i) =>
+        visit(
+          depth + 1,
+          coords.map((c, k) => (k === axis ? i : c)),
+        ),
+      );
+    };
+    visit(
+      0,
+      order.map(() => i32(0)),
+    );
+  };
+  const whole = new Map(blocked.map((axis) => [axis, [0, to.shape[axis]! & ~3] as const]));
+  nest(whole, blocked.length > 0 ? 4 : 1);
+  // What is left of each blocked axis, beside the whole blocks of those before it.
+  blocked.forEach((axis, k) => {
+    const rest = [axis, [whole.get(axis)![1], to.shape[axis]!]] as const;
+    nest(new Map([...blocked.slice(0, k).map((b) => [b, whole.get(b)!] as const), rest]), 1);
+  });
   const kernel = `relayout_${to.dtype}`;
   const func: Func = {
     name: kernel,
@@ -57,6 +96,23 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
     moves: true,
     why: `moves ${from.name} to ${to.name}`,
   };
+}
+
+/** A constant's elements as they lie in another storage; what lies between them is zero. */
+export function relaidConstant(t: Tensor, from: Storage, to: Storage): Tensor {
+  const size = DTYPES[t.dtype].bytes;
+  const data = new (t.data.constructor as new (n: number) => TypedArray)((to.bytes - ROOM) / size);
+  const source = t.data as { readonly [at: number]: number };
+  const target = data as unknown as { [at: number]: number };
+  const visit = (axis: number, a: number, b: number): void => {
+    if (axis === to.shape.length) {
+      target[b] = source[a]!;
+      return;
+    }
+    for (let i = 0; i < to.shape[axis]!; i++) visit(axis + 1, a + (i * from.strides[axis]!) / size, b + (i * to.strides[axis]!) / size);
+  };
+  visit(0, from.offset / size, to.offset / size);
+  return { dtype: t.dtype, shape: [data.length], data };
 }
 
 /** `copy(target, source)` of a number of bytes that lie together. */

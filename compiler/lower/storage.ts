@@ -53,6 +53,15 @@ export function flat(type: TensorType): Storage {
   return { name: "flat", dtype: type.dtype, shape, strides, offset: 0, bytes: bytes + ROOM, zeroed: false };
 }
 
+/** With the elements along one axis side by side, the other axes around it row-major. */
+export function along(type: TensorType, axis: number): Storage {
+  const shape = maxShape(type);
+  const outer = shape.map((_, k) => k).filter((k) => k !== axis);
+  const s = flat({ dtype: type.dtype, shape: [...outer.map((k) => shape[k]!), shape[axis]!] });
+  const strides = shape.map((_, k) => s.strides[k === axis ? shape.length - 1 : outer.indexOf(k)]!);
+  return { ...s, name: `along axis ${axis}`, shape, strides };
+}
+
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 
 /** Zero padding around the images of a `rows` storage, in elements. */
@@ -87,8 +96,62 @@ export function rows(type: TensorType, margin: Margin): Storage {
   };
 }
 
+/**
+ * Floats between the features of `tokens` tokens: whole vectors, and where tiles take a part of them, an odd number, so that the features
+ * of a tile do not fall on the same few sets of the cache.
+ */
+function pitchOf(tokens: number): number {
+  const vectors = Math.ceil(tokens / 4);
+  return 4 * (vectors > 8 && vectors % 2 === 0 ? vectors + 1 : vectors);
+}
+
+/** [.., T, D] feature by feature: [D][T and more], the leading axes a part of the tokens. Vectors run along the tokens. */
+export function features(type: TensorType): Storage {
+  const shape = maxShape(type);
+  const size = DTYPES[type.dtype].bytes;
+  const tokens = shape.slice(0, -1);
+  const row = pitchOf(tokens.reduce((a, b) => a * b, 1)) * size;
+  const strides = [...stridesOf(tokens).map((s) => s * size), row];
+  return { name: "features", dtype: type.dtype, shape, strides, offset: 0, bytes: shape.at(-1)! * row + ROOM, zeroed: false };
+}
+
+/** [.., R, C] column by column: [..][C][R and more]. Vectors run along R. */
+export function columns(type: TensorType): Storage {
+  const shape = maxShape(type);
+  const size = DTYPES[type.dtype].bytes;
+  const column = pitchOf(shape.at(-2)!) * size;
+  const matrix = shape.at(-1)! * column;
+  const leading = shape.slice(0, -2);
+  const strides = [...stridesOf(leading).map((s) => s * matrix), size, column];
+  return {
+    name: "columns",
+    dtype: type.dtype,
+    shape,
+    strides,
+    offset: 0,
+    bytes: leading.reduce((a, b) => a * b, matrix) + ROOM,
+    zeroed: false,
+  };
+}
+
+/** Axes in the order in which memory is walked: from the largest stride to the smallest; those of one element first, they cost nothing. */
+export const walk = (s: Storage): number[] => {
+  const rank = (axis: number): number => (s.shape[axis] === 1 ? Number.POSITIVE_INFINITY : s.strides[axis]!);
+  return s.strides.map((_, axis) => axis).sort((a, b) => (rank(a) === rank(b) ? a - b : rank(b) - rank(a)));
+};
+
+/** The axis along which four-byte elements are neighbours, if they are along any. */
+export const laneAxis = (s: Storage): number | undefined => {
+  const axis = walk(s).at(-1);
+  return axis !== undefined && s.strides[axis] === 4 && s.shape[axis]! > 1 ? axis : undefined;
+};
+
 /** Bytes of the elements alone, without margins and room. */
 export const elementBytes = (s: Storage): number => s.shape.reduce((a, b) => a * b, DTYPES[s.dtype].bytes);
 
+/** Whether every element lies at the same place; where an axis has one element, its stride says nothing. */
 export const sameStorage = (a: Storage, b: Storage): boolean =>
-  a.dtype === b.dtype && a.offset === b.offset && a.strides.length === b.strides.length && a.strides.every((s, i) => s === b.strides[i]);
+  a.dtype === b.dtype &&
+  a.offset === b.offset &&
+  a.strides.length === b.strides.length &&
+  a.strides.every((s, i) => s === b.strides[i] || (a.shape[i] === 1 && b.shape[i] === 1));

@@ -65,7 +65,7 @@ export interface Lowered {
   readonly format?: string;
 }
 
-/** Where a value is about to be stored: `lanes` elements along the contiguous axis from `coords` on. */
+/** Where a value is about to be stored: `lanes` elements along an axis, which is contiguous, from `coords` on. */
 export interface Site {
   /** One i32 per axis of the result. */
   readonly coords: readonly Expr[];
@@ -73,6 +73,8 @@ export interface Site {
   readonly offset: Expr;
   readonly displacement: number;
   readonly lanes: 1 | 4;
+  /** The axis of the lanes; default the last. */
+  readonly axis?: number | undefined;
 }
 
 /** What happens to an accumulator on its way to memory: bias, activation, residual, rounding. */

@@ -11,7 +11,7 @@ const MOST_OPERANDS = 12;
 const MOST_NODES = 32;
 
 /** These only relabel bytes, or let their operands be produced in place: as nodes of their own they cost nothing. */
-const FREE: ReadonlySet<string> = new Set(["reshape", "bitcast", "concat"]);
+const FREE: ReadonlySet<string> = new Set(["reshape", "transpose", "slice", "bitcast", "concat"]);
 
 /** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
 const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);

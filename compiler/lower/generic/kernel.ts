@@ -7,7 +7,7 @@ import { isVector } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { sameShape } from "../../../ir/types.ts";
-import { memoryOf, type Storage, sameStorage } from "../storage.ts";
+import { memoryOf, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { ElementLowering, NotVectorizable, type Source } from "./element.ts";
@@ -35,9 +35,6 @@ function sources(u: Unit, c: GenericContext, ptrs: ReadonlyMap<Value, Expr>): (v
     return { kind: "memory", ptr: ptrs.get(outer)!, storage: c.storageOf(outer) };
   };
 }
-
-/** Axes from the one with the largest stride to the one with the smallest: the order in which memory is walked. */
-const walk = (s: Storage): number[] => s.strides.map((_, axis) => axis).sort((a, b) => s.strides[b]! - s.strides[a]! || a - b);
 
 function build(
   u: Unit,

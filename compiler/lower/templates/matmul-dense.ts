@@ -2,7 +2,7 @@
 
 import { add, advance, callStmt, for_, i32, mul, pointer, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
-import type { Storage } from "../storage.ts";
+import { laneAxis, type Storage } from "../storage.ts";
 import type { Binding, Lowered, Packed } from "../template.ts";
 import { floats, type Stream, stream } from "./conv-sweep.ts";
 import { type ConstantMatmulSpec, collapse, type MatmulSpec, unravel, viewed } from "./matmul-spec.ts";
@@ -56,7 +56,7 @@ export function matmulDense(spec: ConstantMatmulSpec): Lowered | undefined {
     right: { bytes: weights.param.bytes, vector: 16 * depth, row: (size) => 16 * size },
     output: table(output, to),
     ...(bias[0] ? { bias: bias[0].param } : {}),
-    epilogue: viewed(spec.epilogue, ([, row, , column]) => [...unravel(row!, leading), column!]),
+    epilogue: viewed(spec.epilogue, rank - 1, ([, row, , column]) => [...unravel(row!, leading), column!]),
     plan,
   });
   const streams = [weights, ...bias];
@@ -114,11 +114,24 @@ function copyOf(
   return { pack, bytes: depth * width * 4, width };
 }
 
+/** A matrix, or the coordinates of one, seen as its transpose. */
+const turned = <T>(axes: readonly T[]): readonly T[] => [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!];
+const transposed = (s: Storage): Storage => ({ ...s, shape: turned(s.shape), strides: turned(s.strides) });
+
 /** Dense product of two activations. Undefined for dtypes other than f32, operands of fewer than two axes, and empty tensors. */
 export function matmulDynamic(spec: MatmulSpec): Lowered | undefined {
+  const { a, b, output } = spec;
+  if (a.shape.length < 2 || b.shape.length < 2 || !isF32(a, b, output)) return undefined;
+  if (laneAxis(output) !== output.shape.length - 2) return productOf(spec, [0, 1]);
+  // Rows of the result lie side by side: its transpose is the product of the transposes, and nothing moves.
+  const epilogue = viewed(spec.epilogue, output.shape.length - 2, turned);
+  return productOf({ ...spec, a: transposed(b), b: transposed(a), output: transposed(output), epilogue }, [1, 0]);
+}
+
+/** A product whose vectors run along the result's last axis, of operands with these numbers. */
+function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): Lowered | undefined {
   const { a, b, output, name } = spec;
   const rank = output.shape.length;
-  if (a.shape.length < 2 || b.shape.length < 2 || !isF32(a, b, output)) return undefined;
   const [m, n] = output.shape.slice(-2) as [number, number];
   const depth = a.shape.at(-1)!;
   // With one B for all batches, their rows are one long matrix.
@@ -138,7 +151,7 @@ export function matmulDynamic(spec: MatmulSpec): Lowered | undefined {
     left: { bytes: a.bytes, row: merged ? merged.from.stride : a.strides.at(-2)!, depth: a.strides.at(-1)! },
     right: { bytes: copied ? copied.bytes : b.bytes, vector: 16, row: () => pitch },
     output: table(output, merged ? merged.to : { extent: m, stride: output.strides.at(-2)! }),
-    epilogue: viewed(spec.epilogue, view),
+    epilogue: viewed(spec.epilogue, rank - 1, view),
     plan,
   });
 
@@ -175,8 +188,8 @@ export function matmulDynamic(spec: MatmulSpec): Lowered | undefined {
     ],
     entry: name,
     bindings: [
-      { kind: "operand", operand: 0 },
-      { kind: "operand", operand: 1 },
+      { kind: "operand", operand: left },
+      { kind: "operand", operand: right },
       { kind: "result", result: 0 },
       ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes })),
       ...spec.epilogue.bindings,

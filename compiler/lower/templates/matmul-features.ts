@@ -51,11 +51,14 @@ export function asConvolution(spec: ConstantMatmulSpec): ConvSpec | undefined {
     const [from, to] = [collapse(input, rank - 1), collapse(output, rank - 1)];
     if (!from || !to) return undefined;
     const leading = output.shape.slice(0, -1);
+    // Four tokens are neighbours along the last of the leading axes that is longer than 1, unless they go on to the next row of it.
+    const tokens = leading.findLastIndex((d) => d > 1);
+    if (to.stride === 4 && tokens >= 0 && to.extent !== leading[tokens] && leading[tokens]! % 4 !== 0) return undefined;
     return {
       ...shared,
       input: image(input, axes, from, 1, 0),
       output: image(output, axes, to, 1, 0),
-      epilogue: viewed(spec.epilogue, ([, m, , t]) => [...unravel(t!, leading), m!]),
+      epilogue: viewed(spec.epilogue, tokens, ([, m, , t]) => [...unravel(t!, leading), m!]),
     };
   }
   const [from, to] = [collapse(input, rank - 2), collapse(output, rank - 2)];
@@ -66,7 +69,7 @@ export function asConvolution(spec: ConstantMatmulSpec): ConvSpec | undefined {
     ...shared,
     input: image(input, axes, tokens(input), from.extent, from.stride),
     output: image(output, axes, tokens(output), to.extent, to.stride),
-    epilogue: viewed(spec.epilogue, ([n, m, , t]) => [...unravel(n!, leading), m!, t!]),
+    epilogue: viewed(spec.epilogue, rank - 1, ([n, m, , t]) => [...unravel(n!, leading), m!, t!]),
   };
 }
 

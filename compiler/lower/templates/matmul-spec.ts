@@ -60,8 +60,11 @@ export function unravel(index: Expr, shape: readonly number[]): Expr[] {
   return found;
 }
 
-/** An epilogue of a result seen with other axes: `view` gives the result's coordinates from those of the site. */
-export const viewed = (epilogue: Epilogue, view: (coords: readonly Expr[]) => readonly Expr[]): Epilogue => ({
+/**
+ * An epilogue of a result seen with other axes: `view` gives the result's coordinates from those of the site, whose lanes run along its last
+ * axis, and along `axis` of the result.
+ */
+export const viewed = (epilogue: Epilogue, axis: number, view: (coords: readonly Expr[]) => readonly Expr[]): Epilogue => ({
   ...epilogue,
-  apply: (acc, site, keep) => epilogue.apply(acc, { ...site, coords: view(site.coords) }, keep),
+  apply: (acc, site, keep) => epilogue.apply(acc, { ...site, coords: view(site.coords), axis }, keep),
 });

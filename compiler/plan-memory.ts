@@ -104,12 +104,12 @@ class Lives {
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 
-/** Plans one arena. Inputs, outputs and the counts of bounded outputs stay readable after the run. */
+/** Plans one arena. Inputs keep their values for the next run; outputs and the counts of bounded ones are readable after it. */
 export function planMemory(g: LoweredGraph, alignment = 64): MemoryPlan {
   const lives = new Lives();
   for (const { place } of g.inputs) lives.touch(place.buffer, 0);
   lives.walk(g.steps);
-  for (const { place } of g.outputs) lives.touch(place.buffer, lives.end);
+  for (const { place } of [...g.inputs, ...g.outputs]) lives.touch(place.buffer, lives.end);
   for (const place of g.counts.values()) lives.touch(place.buffer, lives.end);
   lives.stretch();
   const shared = shareInPlace(lives);

@@ -85,6 +85,13 @@ export const errors = {
         : `${problems.length} things are wrong with the inputs:${problems.map((p) => `\n  ${p}`).join("")}`,
       at(model),
     ),
+  dynamicView: (model: string, output: string) =>
+    new SparsecError(
+      "dynamic-shape",
+      `output ${show(output)} has extents that only a run knows, so it has no view`,
+      at(model),
+      "take the copy that run() returns",
+    ),
   badOption: (why: string) => new SparsecError("bad-option", why),
   fault: (model: string, why: string) => new SparsecError("fault", why, at(model)),
   trap: (model: string, why: string) => new SparsecError("trap", `the run was stopped: ${why}`, at(model)),

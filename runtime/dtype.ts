@@ -20,8 +20,20 @@ export const ARRAYS = {
   u4: Uint8Array,
 } as const satisfies Record<PortDType, unknown>;
 
+/** The array of a dtype, in memory of its own. */
 export type ArrayOf<D extends PortDType> = InstanceType<(typeof ARRAYS)[D]>;
-export type TypedArray = ArrayOf<PortDType>;
+/** An array of any dtype, in any memory. */
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
 
 /** A view of `count` elements from byte `offset` on, which must be aligned to the dtype. */
 export const viewOf = (dtype: PortDType, buffer: ArrayBufferLike, offset: number, count: number): TypedArray =>

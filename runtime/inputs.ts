@@ -14,52 +14,67 @@ export type Inputs = { readonly [name: string]: Input };
 export interface InputPlace {
   readonly port: Port;
   readonly view: TypedArray;
+  /** Whether the caller has the view: it fills the input in place, and need not name it in a run. */
+  held: boolean;
 }
 
-/** Checks every input before it touches any; throws one `bad-input` that lists all that is wrong. */
-export const bindInputs = (model: string, places: ReadonlyMap<string, InputPlace>, given: Inputs): void => {
-  const problems: string[] = [];
-  if (typeof given !== "object" || given === null || ArrayBuffer.isView(given))
-    throw errors.badInputs(model, [`run() takes an object of inputs by name, not ${show(given)}; expected ${names(places)}`]);
-  for (const name of Object.keys(given)) if (!places.has(name)) problems.push(`no input is named ${show(name)}; expected ${names(places)}`);
-  const data: TypedArray[] = [];
-  for (const [name, { port }] of places) {
-    const found: unknown = Object.hasOwn(given, name) ? given[name] : undefined;
-    const checked = checkInput(port, found);
-    if (typeof checked === "string") problems.push(`input ${show(name)}: ${checked}`);
-    else data.push(checked);
-  }
-  if (problems.length) throw errors.badInputs(model, problems);
-  let next = 0;
-  for (const { view } of places.values()) copy(data[next++]!, view);
+export const inputNamed = (places: ReadonlyMap<string, InputPlace>, name: string): InputPlace => {
+  const place = places.get(name);
+  if (!place) throw errors.badOption(`no input is named ${show(name)}; the inputs are ${names(places)}`);
+  return place;
 };
 
-/** The elements of an input, or what is wrong with it. */
-const checkInput = (port: Port, given: unknown): TypedArray | string => {
-  const expected = `expected ${describe(port)}`;
-  if (given === undefined) return `missing; ${expected}`;
-  const wrapped = typeof given === "object" && given !== null && !ArrayBuffer.isView(given) && "data" in given;
-  const data = wrapped ? given.data : given;
-  if (!ArrayBuffer.isView(data) || arrayName(data) !== ARRAYS[port.dtype].name) return `found ${show(data)}; ${expected}`;
-  const array = data as TypedArray;
-  if (wrapped) {
-    const shape = "shape" in given ? given.shape : undefined;
-    if (!Array.isArray(shape)) return `found data without a shape; ${expected}`;
-    if (shape.length !== port.shape.length || shape.some((n, i) => n !== port.shape[i]))
-      return `found shape [${shape.map(show).join(", ")}]; ${expected}`;
-    if ("dtype" in given && given.dtype !== port.dtype) return `found dtype ${show(given.dtype)}; ${expected}`;
+/** Checks every input before it touches any; throws one `bad-input` that lists all that is wrong. */
+export const bindInputs = (model: string, places: ReadonlyMap<string, InputPlace>, given: Inputs | undefined): void => {
+  if (given !== undefined && (typeof given !== "object" || given === null || ArrayBuffer.isView(given)))
+    throw errors.badInputs(model, [`run() takes an object of inputs by name, not ${show(given)}; expected ${names(places)}`]);
+  let problems: string[] | undefined;
+  if (given)
+    for (const name of Object.keys(given))
+      if (!places.has(name)) (problems ??= []).push(`no input is named ${show(name)}; expected ${names(places)}`);
+  for (const place of places.values()) {
+    const problem = checkInput(place, givenFor(place, given));
+    if (problem !== undefined) (problems ??= []).push(`input ${show(place.port.name)}: ${problem}`);
   }
-  const count = elementCount(port.shape);
-  if (array.length !== count) return `found ${array.length} elements; expected ${count} for ${port.dtype} [${port.shape.join(", ")}]`;
+  if (problems) throw errors.badInputs(model, problems);
+  for (const place of places.values()) {
+    const data = dataOf(givenFor(place, given)) as TypedArray;
+    if (data !== place.view) (place.view as Float32Array).set(data as Float32Array);
+  }
+};
+
+/** What the caller gives for an input: by name, or else the view that it holds. */
+const givenFor = ({ port, view, held }: InputPlace, given: Inputs | undefined): unknown => {
+  const named: unknown = given && Object.hasOwn(given, port.name) ? given[port.name] : undefined;
+  return named === undefined && held ? view : named;
+};
+
+const isWrapped = (value: unknown): value is { readonly data: unknown } =>
+  typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && "data" in value;
+const dataOf = (value: unknown): unknown => (isWrapped(value) ? value.data : value);
+
+/** What is wrong with an input, if anything. */
+const checkInput = ({ port, view }: InputPlace, value: unknown): string | undefined => {
+  if (value === undefined) return `missing; expected ${describe(port)}`;
+  const data = dataOf(value);
+  if (!ArrayBuffer.isView(data) || arrayName(data) !== ARRAYS[port.dtype].name) return `found ${show(data)}; expected ${describe(port)}`;
+  const array = data as TypedArray;
+  if (isWrapped(value)) {
+    const shape = "shape" in value ? value.shape : undefined;
+    if (!Array.isArray(shape)) return `found data without a shape; expected ${describe(port)}`;
+    if (shape.length !== port.shape.length || shape.some((n, i) => n !== port.shape[i]))
+      return `found shape [${shape.map(show).join(", ")}]; expected ${describe(port)}`;
+    if ("dtype" in value && value.dtype !== port.dtype) return `found dtype ${show(value.dtype)}; expected ${describe(port)}`;
+  }
+  if (array.length !== view.length)
+    return `found ${array.length} elements; expected ${view.length} for ${port.dtype} [${port.shape.join(", ")}]`;
   const range = RANGES[port.dtype];
   if (range) {
     const at = (array as Int8Array).findIndex((x) => x < range[0] || x > range[1]);
     if (at >= 0) return `found ${array[at]} at element ${at}; expected ${range[0]} to ${range[1]} for ${port.dtype}`;
   }
-  return array;
+  return undefined;
 };
-
-const copy = (from: TypedArray, to: TypedArray): void => (to as Float32Array).set(from as Float32Array);
 
 export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 

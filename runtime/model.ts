@@ -4,8 +4,8 @@ import type { Manifest, Port, Slot, VariantManifest } from "./artifact.ts";
 import { errors, SparsecError, said } from "./diagnostics.ts";
 import { type TypedArray, viewOf } from "./dtype.ts";
 import type { Instance } from "./executor.ts";
-import { bindInputs, elementCount, type InputPlace, type Inputs } from "./inputs.ts";
-import { chooseOutputs, collectOutputs, type OutputPlace, type Outputs } from "./outputs.ts";
+import { bindInputs, elementCount, type InputPlace, type Inputs, inputNamed } from "./inputs.ts";
+import { chooseOutputs, collectOutputs, type OutputPlace, type Outputs, outputNamed } from "./outputs.ts";
 
 export interface RunOptions {
   /** Names of the outputs to copy out; all, when left out. */
@@ -32,11 +32,25 @@ export interface Model<I = Inputs, O = Outputs> {
   readonly outputs: readonly Port[];
   /**
    * One inference. Outputs are fresh copies. Calls that overlap run one after the other, in order; the inputs of a call that
-   * waits are read when its turn comes. Rejects with `bad-input`, `bad-option`, `fault`, `trap` or `disposed`.
+   * waits are read when its turn comes. An input may be left out once its view was taken, and only then: the run takes what
+   * lies there. Rejects with `bad-input`, `bad-option`, `fault`, `trap` or `disposed`.
    */
-  run(inputs: I, options?: RunOptions): Promise<O>;
+  run(inputs?: I, options?: RunOptions): Promise<O>;
   /** The same without a promise, where the executor is synchronous and no run is under way; throws `not-synchronous` elsewhere. */
-  runSync(inputs: I, options?: RunOptions): O;
+  runSync(inputs?: I, options?: RunOptions): O;
+  /** `runSync` on views alone: what all inputs hold becomes what the outputs hold. Nothing is copied or allocated. */
+  invoke(): void;
+  /**
+   * The input's own memory, row-major and zero at first, to fill in place. It keeps its values from run to run until they are
+   * set again, here or by a run that names the input; filled while a run is under way, the run may see both old and new.
+   * Valid until `dispose`. Throws `bad-option` or `disposed`.
+   */
+  input<K extends keyof I & string>(name: K): Extract<I[K], TypedArray>;
+  /**
+   * The output's own memory, row-major: what the last run left there, and the next one overwrites. Valid until `dispose`. An
+   * output that is a constant is a copy. Throws `bad-option`, `disposed`, or `dynamic-shape` where only a run knows the extents.
+   */
+  output<K extends keyof O & string>(name: K): O[K] extends { readonly data: infer T } ? T : never;
   info(): ModelInfo;
   /** Frees the memory, after the run that is under way if there is one; runs that wait reject with `disposed`. */
   dispose(): void;
@@ -55,10 +69,10 @@ interface Program {
 const createProgram = (manifest: Manifest, variant: VariantManifest, instance: Instance): Program => {
   const view = (slot: Slot, port: Port): TypedArray =>
     viewOf(port.dtype, instance.buffer, instance[slot.region] + slot.offset, elementCount(port.shape));
-  const output = (slot: Slot, port: Port): OutputPlace => ({ port, view: view(slot, port), extents: slot.extents });
+  const output = (slot: Slot, port: Port): OutputPlace => ({ port, view: view(slot, port), extents: slot.extents, region: slot.region });
   return {
     instance,
-    inputs: new Map(manifest.inputs.map((port, i) => [port.name, { port, view: view(variant.inputs[i]!, port) }])),
+    inputs: new Map(manifest.inputs.map((port, i) => [port.name, { port, view: view(variant.inputs[i]!, port), held: false }])),
     outputs: new Map(manifest.outputs.map((port, i) => [port.name, output(variant.outputs[i]!, port)])),
     arena: new Int32Array(instance.buffer, instance.arena, Math.floor(variant.arena / 4)),
   };
@@ -72,10 +86,14 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
   let waiting = 0;
   let last: Promise<unknown> = Promise.resolve();
 
-  const enter = (): Program => {
+  const alive = (): Program => {
     if (!program || disposed) throw errors.disposed(name);
-    running = true;
     return program;
+  };
+  const enter = (): Program => {
+    const current = alive();
+    running = true;
+    return current;
   };
   const leave = (): void => {
     running = false;
@@ -86,24 +104,20 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     program?.instance.dispose();
     program = undefined;
   };
-  /** Copies the inputs in and starts the program; what is returned, or awaited of it, goes to `end`. */
-  const begin = ({ instance, inputs, outputs }: Program, given: Inputs, options: RunOptions | undefined) => {
-    const chosen = chooseOutputs(outputs, options?.outputs);
-    bindInputs(name, inputs, given);
-    return { fault: instance.run(), chosen };
-  };
-  const end = ({ arena }: Program, fault: number, chosen: Iterable<OutputPlace>): Outputs => {
+  const check = (fault: number): void => {
     if (fault !== -1) throw errors.fault(name, variant.faults[fault] ?? `the program reports fault ${fault}`);
-    return collectOutputs(name, chosen, arena);
   };
   /** What an engine throws (a trap, exhausted stack or memory) becomes an error of ours. */
   const coded = (thrown: unknown): SparsecError => (thrown instanceof SparsecError ? thrown : errors.trap(name, said(thrown)));
 
-  const attempt = async (given: Inputs, options: RunOptions | undefined): Promise<Outputs> => {
+  const attempt = async (given: Inputs | undefined, options: RunOptions | undefined): Promise<Outputs> => {
     const current = enter();
     try {
-      const { fault, chosen } = begin(current, given, options);
-      return end(current, typeof fault === "number" ? fault : await fault, chosen);
+      const chosen = chooseOutputs(current.outputs, options?.outputs);
+      bindInputs(name, current.inputs, given);
+      const fault = current.instance.run();
+      check(typeof fault === "number" ? fault : await fault);
+      return collectOutputs(name, chosen, current.arena);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
@@ -111,7 +125,7 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     }
   };
 
-  const run = (given: Inputs, options?: RunOptions): Promise<Outputs> => {
+  const run = (given?: Inputs, options?: RunOptions): Promise<Outputs> => {
     if (!running && !waiting) return track(attempt(given, options));
     waiting++;
     return track(
@@ -127,26 +141,48 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     return job;
   };
 
-  const runSync = (given: Inputs, options?: RunOptions): Outputs => {
+  /** Runs at once; copies are made of the outputs chosen, if any. */
+  const runNow = (given: Inputs | undefined, chosen: Iterable<OutputPlace> | undefined): Outputs | undefined => {
     if (running || waiting) throw errors.notSynchronous(name, "another run is under way");
     const current = enter();
     let underWay = false;
     try {
-      const { fault, chosen } = begin(current, given, options);
-      if (typeof fault === "number") return end(current, fault, chosen);
-      underWay = true;
-      track(fault).then(leave, leave);
-      throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
+      bindInputs(name, current.inputs, given);
+      const fault = current.instance.run();
+      if (typeof fault !== "number") {
+        underWay = true;
+        track(fault).then(leave, leave);
+        throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
+      }
+      check(fault);
+      return chosen && collectOutputs(name, chosen, current.arena);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
       if (!underWay) leave();
     }
   };
+  const runSync = (given?: Inputs, options?: RunOptions): Outputs => runNow(given, chooseOutputs(alive().outputs, options?.outputs))!;
+  const invoke = (): void => void runNow(undefined, undefined);
+
+  const input = (wanted: string): TypedArray => {
+    const place = inputNamed(alive().inputs, wanted);
+    place.held = true;
+    return place.view;
+  };
+  const output = (wanted: string): TypedArray => {
+    const { view, extents, region } = outputNamed(alive().outputs, wanted);
+    if (extents.some((extent) => typeof extent !== "number")) throw errors.dynamicView(name, wanted);
+    // A constant lies among the weights, which no one may write.
+    return region === "weights" ? view.slice() : view;
+  };
 
   const dispose = (): void => {
     disposed = true;
     if (!running) free();
   };
-  return { inputs: manifest.inputs, outputs: manifest.outputs, run, runSync, info: () => info, dispose, [Symbol.dispose]: dispose };
+  const ports = { inputs: manifest.inputs, outputs: manifest.outputs };
+  const model = { ...ports, run, runSync, invoke, input, output, info: () => info, dispose, [Symbol.dispose]: dispose };
+  // The names are checked at every call; only an artifact's model.d.ts knows the array of each.
+  return model as unknown as Model;
 };

@@ -1,6 +1,6 @@
 // Copies outputs out of the program's memory, in their true shapes where extents are known only after a run.
 
-import type { Extent, Port, PortDType } from "./artifact.ts";
+import type { Extent, Port, PortDType, Slot } from "./artifact.ts";
 import { errors, show } from "./diagnostics.ts";
 import type { ArrayOf, TypedArray } from "./dtype.ts";
 
@@ -17,15 +17,18 @@ export interface OutputPlace {
   readonly port: Port;
   readonly view: TypedArray;
   readonly extents: readonly Extent[];
+  readonly region: Slot["region"];
 }
 
 /** The places of the outputs named, or of all. */
 export const chooseOutputs = (places: ReadonlyMap<string, OutputPlace>, wanted: readonly string[] | undefined): Iterable<OutputPlace> =>
-  wanted?.map((name) => {
-    const place = places.get(name);
-    if (!place) throw errors.badOption(`no output is named ${show(name)}; the outputs are ${[...places.keys()].map(show).join(", ")}`);
-    return place;
-  }) ?? places.values();
+  wanted?.map((name) => outputNamed(places, name)) ?? places.values();
+
+export const outputNamed = (places: ReadonlyMap<string, OutputPlace>, name: string): OutputPlace => {
+  const place = places.get(name);
+  if (!place) throw errors.badOption(`no output is named ${show(name)}; the outputs are ${[...places.keys()].map(show).join(", ")}`);
+  return place;
+};
 
 /** Fresh copies of outputs. `arena` is the arena as words. Throws `fault` where an extent is past its maximum. */
 export const collectOutputs = (model: string, chosen: Iterable<OutputPlace>, arena: Int32Array): Outputs => {
@@ -45,7 +48,7 @@ const trueExtent = (model: string, port: Port, { max, at }: Exclude<Extent, numb
 };
 
 /** A dense copy of the leading corner `shape` of a row-major array of extents `full`. */
-const compact = (view: TypedArray, full: readonly number[], shape: readonly number[]): TypedArray => {
+const compact = (view: TypedArray, full: readonly number[], shape: readonly number[]): ArrayOf<PortDType> => {
   // Rows are whole from the last extent that was cut.
   let cut = shape.length - 1;
   while (cut >= 0 && shape[cut] === full[cut]) cut--;
@@ -55,7 +58,7 @@ const compact = (view: TypedArray, full: readonly number[], shape: readonly numb
   const pitch = full[cut]! * inner;
   const rows = shape.slice(0, cut).reduce((product, n) => product * n, 1);
   if (rows === 1) return view.slice(0, run);
-  const out = view.slice(0, rows * run) as Float32Array;
+  const out = view.slice(0, rows * run);
   for (let row = 0; row < rows && run > 0; row++) {
     // Mixed-radix digits of the row, in the extents of the full array.
     let rest = row;
@@ -66,7 +69,7 @@ const compact = (view: TypedArray, full: readonly number[], shape: readonly numb
       rest = Math.floor(rest / shape[axis]!);
       stride *= full[axis]!;
     }
-    out.set((view as Float32Array).subarray(from * pitch, from * pitch + run), row * run);
+    (out as Float32Array).set((view as Float32Array).subarray(from * pitch, from * pitch + run), row * run);
   }
-  return out as TypedArray;
+  return out;
 };

@@ -145,8 +145,13 @@ test("model.d.ts types a model by its names, dtypes and shapes", { timeout: 120_
     const out = await model.run({ x: { data: x, shape: [4] }, flag, ...rest });
     const y: Float32Array = out.y.data; const three: 3 = out.y.shape[0]; const dtype: "i64" = out.nz.dtype;
     const [two, found]: readonly [2, number] = out.nz.shape; const nz: BigInt64Array = out.nz.data;
-    void [y, three, dtype, two, found, nz];`),
+    void [y, three, dtype, two, found, nz];
+    const inX: Float32Array = model.input("x"); const outY: Float32Array = model.output("y"); const outNz: BigInt64Array = model.output("nz");
+    await model.run({ x: inX, flag: model.input("flag"), ...rest }); await model.run(); model.invoke(); void [outY, outNz];`),
   ).toEqual([]);
+  expect(messages(`model.input("y");`).join()).toMatch(/not assignable to parameter of type/);
+  expect(messages(`const x: Float64Array = model.input("x");`).join()).toMatch(/not assignable to type 'Float64Array/);
+  expect(messages(`const y: Float64Array = model.output("y");`).join()).toMatch(/not assignable to type 'Float64Array/);
   expect(messages("await model.run({ x, ...rest });").join()).toMatch(/not assignable to parameter of type 'ModelInputs'/);
   expect(messages("await model.run({ x: new Float64Array(4), flag, ...rest });").join()).toMatch(/Float64Array.* is not assignable/);
   expect(messages("await model.run({ x: { data: x, shape: [5] }, flag, ...rest });").join()).toMatch(/'5' is not assignable to type '4'/);

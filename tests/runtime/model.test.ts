@@ -67,7 +67,12 @@ test("runSync gives the same", async () => {
 
 const other = "a Float32Array for f32 [4]";
 test.each<[string, unknown, string]>([
-  ["nothing", undefined, `run() takes an object of inputs by name, not undefined; expected "x" f32 [4], "flag" bool []`],
+  [
+    "nothing",
+    undefined,
+    `2 things are wrong with the inputs:\n  input "x": missing; expected ${other}\n  input "flag": missing; expected a Uint8Array of 0 and 1 for bool []`,
+  ],
+  ["null", null, `run() takes an object of inputs by name, not null; expected "x" f32 [4], "flag" bool []`],
   ["an array", x, `run() takes an object of inputs by name, not Float32Array; expected "x" f32 [4], "flag" bool []`],
   [
     "missing and extra at once",
@@ -236,6 +241,61 @@ test("dispose frees at once when idle, after the run under way when not; waiting
   expect((await first).y!.data[0]).toBe(7);
   expect((await second).code).toBe("disposed");
   expect(executor.alive()).toBe(0);
+});
+
+test("inputs are filled in place and outputs read in place", async () => {
+  const model = await loadToy();
+  const [viewX, viewFlag, viewY] = [model.input("x") as Float32Array, model.input("flag") as Uint8Array, model.output("y") as Float32Array];
+  expect([viewX, viewFlag]).toEqual([new Float32Array(4), new Uint8Array(1)]);
+  viewX.set(x);
+  model.invoke();
+  expect(viewY).toEqual(Float32Array.of(7, 0, 13));
+  viewX[0] = 0;
+  expect((await model.run()).y!.data).toEqual(Float32Array.of(6, 0, 13));
+  expect(model.runSync({ x: viewX }, { outputs: ["y"] }).y!.data).toEqual(Float32Array.of(6, 0, 13));
+  // What a run is given lies in the view from then on.
+  model.runSync({ x });
+  expect(viewX).toEqual(x);
+  expect(viewY).toEqual(Float32Array.of(7, 0, 13));
+  viewFlag[0] = 1;
+  expect(() => model.invoke()).toThrow("the flag was set [fault]");
+  viewFlag[0] = 2;
+  expect(() => model.invoke()).toThrow(`input "flag": found 2 at element 0; expected 0 to 1 for bool [bad-input]`);
+});
+
+test("an input may be left out only once its view was taken", async () => {
+  const model = await loadToy();
+  model.runSync({ x, flag });
+  expect(() => model.invoke()).toThrow(`input "x": missing; expected a Float32Array for f32 [4]`);
+  model.input("x");
+  expect(() => model.invoke()).toThrow(`toy: input "flag": missing; expected a Uint8Array of 0 and 1 for bool [] [bad-input]`);
+  expect(model.runSync({ flag }).y!.data).toEqual(Float32Array.of(7, 0, 13));
+});
+
+test("views are refused by name, by shape and after dispose", async () => {
+  const model = await loadToy();
+  expect(() => model.input("y")).toThrow(`no input is named "y"; the inputs are "x" f32 [4], "flag" bool [] [bad-option]`);
+  expect(() => model.output("x")).toThrow(`no output is named "x"; the outputs are "y", "nz", "__proto__" [bad-option]`);
+  expect(() => model.output("nz")).toThrow(`output "nz" has extents that only a run knows, so it has no view [dynamic-shape]`);
+  const constant = model.output("__proto__") as Float32Array;
+  constant[0] = 0;
+  expect(model.output("__proto__")).toEqual(Float32Array.of(7, -8));
+  model.dispose();
+  for (const view of [() => model.input("x"), () => model.output("y"), () => model.invoke()]) expect(view).toThrow("[disposed]");
+});
+
+test("invoke allocates nothing", async () => {
+  const model = await loadToy();
+  (model.input("x") as Float32Array).set(x);
+  model.input("flag");
+  const used = (runs: number): number => {
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < runs; i++) model.invoke();
+    return process.memoryUsage().heapUsed - before;
+  };
+  used(20_000);
+  // Less than a byte a run: what is left is the measurement's own.
+  expect(Math.min(used(20_000), used(20_000), used(20_000))).toBeLessThan(20_000);
 });
 
 test("the error classes of the compiler and the runtime know each other's instances", () => {

@@ -32,6 +32,19 @@ describe.each(["wasm", "js"])("%s", (device) => {
     await b.run({ ...inputs, x: new Float32Array(4) });
     expect(await a.run(inputs)).toEqual(first);
   });
+
+  test("models side by side are streams of their own: views, runs that overlap, and dispose", async () => {
+    const streams = await Promise.all([0, 1, 2].map((n) => load(artifact, { device: n === 2 ? "auto" : device })));
+    const xs = streams.map((_, n) => Float32Array.of(n + 1, 0, -n, 3));
+    const alone = await Promise.all(xs.map(async (x) => (await (await load(artifact, { device })).run({ ...inputs, x })).y));
+    streams.forEach((model, n) => (model.input("x") as Float32Array).set(xs[n]!));
+    for (const flag of [inputs.flag, inputs.flag]) {
+      const together = await Promise.all(streams.map((model) => model.run({ flag })));
+      expect(together.map((out) => out.y)).toEqual(alone);
+    }
+    streams[0]!.dispose();
+    expect((await streams[1]!.run({ flag: inputs.flag })).y).toEqual(alone[1]);
+  });
 });
 
 test("auto takes wasm", async () => {

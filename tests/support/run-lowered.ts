@@ -32,6 +32,11 @@ export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabil
   const arena = new Uint8Array(Math.max(64, plan.bytes)).fill(0x7f);
   lowered.inputs.forEach(({ place }, k) => arena.set(bytesOf(inputs[k]!.data), plan.offsets.get(place.buffer)!));
   const { fault } = interpret(program, "run", [{ bytes: weights }, { bytes: arena }]);
+  lowered.inputs.forEach(({ place }, k) => {
+    const given = Buffer.from(bytesOf(inputs[k]!.data));
+    if (given.compare(arena, plan.offsets.get(place.buffer)!, plan.offsets.get(place.buffer)! + given.length) !== 0)
+      throw new Error(`the program wrote over input ${k}, which keeps its values for the next run`);
+  });
   if (fault >= 0) throw new Error(`fault: ${program.faults[fault]}`);
   return lowered.outputs.map(({ value, place }, k) => {
     const t = zeros(value.type.dtype, maxShape(value.type));

@@ -15,6 +15,8 @@ export interface Capabilities {
    * ours, in kernel IR. Every target has `neg`, `abs`, `not`, `sqrt`, `floor`, `ceil` and `trunc`, and no target integer powers.
    */
   readonly maths: readonly (UnaryOp | "rem" | "pow" | "atan2")[];
+  /** Whether sums are of the very products that define them: no algorithm that takes fewer products and rounds otherwise. */
+  readonly exactSums?: boolean;
   /** Float accumulators that a kernel may keep in registers without spilling. */
   readonly accumulators: number;
 }

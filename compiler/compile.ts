@@ -1,7 +1,7 @@
 // The compiler read from top to bottom: a model becomes a graph, the graph a better graph, then steps, a plan, code, an artifact.
 
 import { SparsecError } from "../ir/diagnostics.ts";
-import { type Graph, isGraph, topological, type Value } from "../ir/graph.ts";
+import type { Graph, Value } from "../ir/graph.ts";
 import { maxShape } from "../ir/types.ts";
 import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
 import { WEIGHTS } from "../runtime/artifact.ts";
@@ -17,6 +17,7 @@ import { elementBytes } from "./lower/storage.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
+import { isQuantized } from "./quantized.ts";
 import { explainSteps, REPORT, reportToJson, type VariantReport } from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
@@ -85,12 +86,9 @@ function intermediateBytes({ outputs }: LoweredGraph, steps: readonly Step[]): n
   return written.reduce((sum, p) => sum + elementBytes(p.storage), 0);
 }
 
-/** Whether values are rounded to steps anywhere: in a region or a fused kernel too. */
-const isQuantized = (g: Graph): boolean =>
-  topological(g.outputs).some((n) => n.op === "quantize" || Object.values(n.attrs).some((a) => isGraph(a) && isQuantized(a)));
-
 /** Rounding to steps makes a last bit a whole step: a quantized graph gets the same bits from every variant, fused operations or not. */
-const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities => (isQuantized(graph) ? { ...can, fma: false } : can);
+const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities =>
+  isQuantized(graph) ? { ...can, fma: false, exactSums: true } : can;
 
 async function emitVariant(
   graph: Graph,

@@ -3,6 +3,8 @@
 /** How a constant is multiplied: `columns` right-hand sides at once (pixels of a convolution, rows of the other matmul operand). */
 export interface Product {
   readonly columns: number;
+  /** How much faster than by all its products the dense kernel is, where it takes fewer (Winograd convolution). Default 1. */
+  readonly fewer?: number;
 }
 
 /**
@@ -45,5 +47,5 @@ export const LEAST_KEPT_PER_ROW = 2;
 
 /** Dense time over sparse time. `density`: kept elements (of kept blocks) as a fraction of all. */
 export function predictedGain(kind: "unstructured" | "block", density: number, product: Product): number {
-  return interpolate(kind === "block" ? BLOCKS : UNSTRUCTURED, product.columns) / Math.max(density, 1e-6);
+  return interpolate(kind === "block" ? BLOCKS : UNSTRUCTURED, product.columns) / (product.fewer ?? 1) / Math.max(density, 1e-6);
 }

@@ -2,7 +2,7 @@
 
 import type { Section } from "../runtime/artifact.ts";
 import { ROOM } from "./lower/storage.ts";
-import type { Packed } from "./lower/template.ts";
+import { type Packed, packedBytes } from "./lower/template.ts";
 import type { ImageWriter } from "./program.ts";
 import type { WeightsWriter } from "./weights-writer.ts";
 
@@ -52,6 +52,18 @@ export function createImage(file: WeightsWriter): Image {
           return runs.map(({ first: row, ...run }): Section => {
             const section = { kind: "panels", at, from: start + 4 * row * columns, columns, ...run } as const;
             at += 4 * run.rows * columns;
+            return section;
+          });
+        });
+      }
+      if (p.kind === "winograd") {
+        const { values, tile, columns, runs } = p;
+        const start = file.append(values);
+        return place(`winograd ${start} ${tile} ${columns} ${JSON.stringify(runs)}`, packedBytes(p), (first) => {
+          let at = first;
+          return runs.map(({ first: row, ...run }): Section => {
+            const section = { kind: "winograd", at, from: start + 36 * row * columns, tile, columns, ...run } as const;
+            at += 4 * (tile + 2) ** 2 * run.rows * columns;
             return section;
           });
         });

@@ -25,6 +25,8 @@ export interface Slot {
  * `radix` [[extent, stride], ...], outermost first, the number is split into mixed-radix digits and digit x stride is summed.
  * `panels` reads an f32 matrix of `rows` x `columns`, row-major, and writes, for each `block` of columns and each `group` of rows, the
  * group's values column by column: the order in which a register tile of `group` rows takes them. `rows` is a multiple of `group`.
+ * `winograd` reads f32 kernels [rows, columns, 3, 3] and writes their transforms for tiles of `tile` x `tile` outputs, rounded once to f32,
+ * as [point][rows / group][columns][group]: for each of (tile + 2)^2 points a panel. `rows` is a multiple of `group`.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
 export type Section =
@@ -47,6 +49,15 @@ export type Section =
       readonly columns: number;
       readonly group: number;
       readonly block: number;
+    }
+  | {
+      readonly kind: "winograd";
+      readonly at: number;
+      readonly from: number;
+      readonly rows: number;
+      readonly columns: number;
+      readonly group: number;
+      readonly tile: 2 | 4;
     }
   | {
       readonly kind: "counts";

@@ -59,23 +59,38 @@ const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): 
   slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
 };
 
-type Stream = Section & { readonly kind: "indices" | "counts" };
+/** Rows of a matrix, taken `group` at a time; what it holds are words. */
+const checkRows = (section: Section & { readonly kind: "panels" | "winograd" }, place: Place): void => {
+  const { rows, group, at, from } = section;
+  if (group < 1 || rows % group) reject(place, `cannot take ${rows} rows ${group} at a time`);
+  if (at % 4 || from % 4) reject(place, "a panel must start at a multiple of 4");
+};
 
-/** The bytes that a section reads and writes alike, where it only moves them. */
-const rawBytes = (section: Section, place: Place): number | undefined => {
-  if (section.kind === "copy") return section.bytes;
-  if (section.kind !== "panels") return undefined;
-  const { rows, columns, group, block } = section;
-  if (group < 1 || block < 1 || rows % group) reject(place, `cannot take ${rows} rows ${group} at a time, or ${block} columns`);
-  if (section.at % 4 || section.from % 4) reject(place, "a panel must start at a multiple of 4");
-  return elements([rows, columns], place) * 4;
+/** The bytes that a section writes to the weight image, and those that it reads. */
+const extents = (section: Section, place: Place): readonly [written: number, read: number] => {
+  switch (section.kind) {
+    case "copy":
+      return [section.bytes, section.bytes];
+    case "panels": {
+      checkRows(section, place);
+      if (section.block < 1) reject(place, `cannot take ${section.block} columns at a time`);
+      const bytes = 4 * elements([section.rows, section.columns], place);
+      return [bytes, bytes];
+    }
+    case "winograd": {
+      checkRows(section, place);
+      const kernels = elements([section.rows, section.columns], place);
+      return [4 * (section.tile + 2) ** 2 * kernels, 36 * kernels];
+    }
+    default:
+      return [section.count * INDEX_BYTES[section.expanded], section.count * INDEX_BYTES[section.stored]];
+  }
 };
 
 /** The bytes of the weight image that a section writes. */
 const sectionSpan = (section: Section, variant: VariantManifest, stored: number, place: Place): Span => {
-  const raw = rawBytes(section, place);
-  const to = section.at + (raw ?? (section as Stream).count * INDEX_BYTES[(section as Stream).expanded]);
-  const end = section.from + (raw ?? (section as Stream).count * INDEX_BYTES[(section as Stream).stored]);
+  const [written, read] = extents(section, place);
+  const [to, end] = [section.at + written, section.from + read];
   if (to > variant.weights) reject(place, `ends at byte ${to} of a weight image of ${variant.weights}`);
   if (end > stored) reject(place, `ends at byte ${end} of ${stored} in ${WEIGHTS}`);
   if (section.kind === "indices" || section.kind === "counts") {

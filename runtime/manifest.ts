@@ -89,7 +89,7 @@ const digit: Parse<readonly [number, number]> = (value, at) => {
 
 const section: Parse<Section> = (value, at) => {
   const field = object(value, at);
-  const kind = field("kind", oneOf("copy", "panels", "indices", "counts"));
+  const kind = field("kind", oneOf("copy", "panels", "winograd", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
   if (kind === "panels")
@@ -100,6 +100,15 @@ const section: Parse<Section> = (value, at) => {
       columns: field("columns", u32),
       group: field("group", u32),
       block: field("block", u32),
+    };
+  if (kind === "winograd")
+    return {
+      kind,
+      ...place,
+      rows: field("rows", u32),
+      columns: field("columns", u32),
+      group: field("group", u32),
+      tile: field("tile", (v, p) => (v === 2 || v === 4 ? v : reject(p, `expected 2 or 4, found ${show(v)}`))),
     };
   const stream = { ...place, count: field("count", size), stored: field("stored", index), expanded: field("expanded", index) };
   if (kind === "counts") return { kind, ...stream, total: field("total", u32) };

@@ -3,6 +3,7 @@
 import { type Section, WEIGHTS } from "./artifact.ts";
 import { INDEX_BYTES } from "./bounds.ts";
 import { errors } from "./diagnostics.ts";
+import { transformKernels } from "./winograd.ts";
 
 type Indices = Section & { readonly kind: "indices" };
 type Counts = Section & { readonly kind: "counts" };
@@ -16,6 +17,7 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
   for (const section of sections) {
     if (section.kind === "copy") image.set(stored.subarray(section.from, section.from + section.bytes), section.at);
     else if (section.kind === "panels") packPanels(stored, image, section);
+    else if (section.kind === "winograd") transformKernels(stored, image, section);
     else if (section.kind === "indices")
       expandIndices(view(stored, section.stored, section.from, section.count), target(image, section), section);
     else copyCounts(view(stored, section.stored, section.from, section.count), target(image, section), section);

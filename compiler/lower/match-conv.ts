@@ -12,7 +12,9 @@ import { convCsr } from "./templates/conv-csr.ts";
 import { convDense } from "./templates/conv-dense.ts";
 import { convDepthwise } from "./templates/conv-depthwise.ts";
 import { convPixelCsr } from "./templates/conv-pixel-csr.ts";
-import type { ConvSpec, Pair } from "./templates/conv-spec.ts";
+import { type ConvSpec, convShape, isPlain3x3, type Pair } from "./templates/conv-spec.ts";
+import { convWinograd } from "./templates/conv-winograd.ts";
+import { bestWinograd } from "./templates/winograd-plan.ts";
 import { type Unit, unitOf } from "./unit.ts";
 
 const pair = (xs: readonly number[]): Pair => [xs[0]!, xs[1]!];
@@ -32,6 +34,13 @@ export function wantsRows(node: Node, ops: OpSet): { readonly input: Value | und
   const strides = conv.attrs["strides"] as readonly number[];
   const margin = { rows: Math.max(0, pads[0]!, pads[2]!), columns: Math.max(0, pads[1]!, pads[3]!) };
   return { input: strides[1] === 1 ? outer(u, conv.inputs[0]!) : undefined, margin };
+}
+
+/** Winograd convolution where it is predicted to be faster than direct convolution. */
+function winograd(spec: ConvSpec): Lowered | undefined {
+  const shape = convShape(spec);
+  const best = shape && isPlain3x3(spec) ? bestWinograd(shape, spec.target) : undefined;
+  return best && convWinograd(spec, best.m);
 }
 
 export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
@@ -56,6 +65,6 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
     target: can,
   };
   const sparse = outer(u, w!).type.layout === "csr";
-  const lowered = (sparse ? (convPixelCsr(spec) ?? convCsr(spec)) : undefined) ?? convDepthwise(spec) ?? convDense(spec);
+  const lowered = (sparse ? (convPixelCsr(spec) ?? convCsr(spec)) : undefined) ?? convDepthwise(spec) ?? winograd(spec) ?? convDense(spec);
   return bound(u, lowered, [outer(u, x!)], epilogue);
 }

@@ -7,6 +7,14 @@ export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   /** Runs of rows of an f32 matrix `values` of `columns` columns, cut for register tiles (see `panels` there). */
   | { readonly kind: "panels"; readonly values: Float32Array; readonly columns: number; readonly runs: readonly PanelRun[] }
+  /** 3x3 kernels [rows, columns, 3, 3] in runs, transformed for Winograd tiles (see `winograd` there). */
+  | {
+      readonly kind: "winograd";
+      readonly values: Float32Array;
+      readonly tile: 2 | 4;
+      readonly columns: number;
+      readonly runs: readonly Omit<PanelRun, "block">[];
+    }
   /** Column numbers below `bound`; the loader writes sum of digit x stride over their mixed-radix digits (outermost first). */
   | {
       readonly kind: "indices";
@@ -33,6 +41,8 @@ export function packedBytes(p: Packed): number {
       return p.bytes.length;
     case "panels":
       return p.runs.reduce((sum, r) => sum + 4 * r.rows * p.columns, 0);
+    case "winograd":
+      return p.runs.reduce((sum, r) => sum + 4 * (p.tile + 2) ** 2 * r.rows * p.columns, 0);
     case "indices":
       return p.columns.length * (p.expanded === "u16" ? 2 : 4);
     case "counts":

@@ -5,7 +5,11 @@ import { firstAxisRows, lastAxisRows } from "../../ir/layouts/index.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, rank } from "../../ir/types.ts";
+import { isPlain3x3 } from "../lower/templates/conv-spec.ts";
+import { COMMON } from "../lower/templates/tiles.ts";
+import { bestWinograd } from "../lower/templates/winograd-plan.ts";
 import { definePass, type PassContext } from "../pass.ts";
+import { isQuantized } from "../quantized.ts";
 import { analyze } from "../sparsity/analyze.ts";
 import { type Candidate, type Choice, choose } from "../sparsity/choose.ts";
 
@@ -14,20 +18,33 @@ const KERNELS: ReadonlySet<string> = new Set(["csr", "csc"]);
 
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
+/** Gain of the dense kernel of a convolution over the direct one. The same for all targets, as the choice of a layout is. */
+function fewerProducts(n: Node, exactSums: boolean): number {
+  const { strides, dilations, group } = n.attrs as { strides: readonly number[]; dilations: readonly number[]; group: number };
+  const [x, w, y] = [n.inputs[0]!, n.inputs[1]!, n.results[0]!].map((v) => maxShape(v.type)) as [number[], number[], number[]];
+  if (x.length !== 4 || !isPlain3x3({ kernel: w.slice(2), strides, dilations })) return 1;
+  const [batch, c, h, width] = x as [number, number, number, number];
+  const [m, groupIn, kh, kw] = w as [number, number, number, number];
+  const shape = { n: batch, c, h, w: width, m, ho: y[2]!, wo: y[3]!, kh, kw, groupIn, groupOut: m / group };
+  return bestWinograd(shape, { ...COMMON, exactSums })?.gain ?? 1;
+}
+
 /** How operand `k` of a node is multiplied; a sentence where no sparse kernel multiplies it; undefined where zeros mean nothing. */
-function candidate(n: Node, k: number): Candidate | string | undefined {
+function candidate(n: Node, k: number, exactSums: boolean): Candidate | string | undefined {
   const shape = maxShape(n.inputs[k]!.type);
   const out = maxShape(n.results[0]!.type);
-  const first = (columns: number): Candidate => ({
+  const first = (columns: number, fewer = 1): Candidate => ({
     ...firstAxisRows(shape),
     taps: product(shape.slice(2)),
     by: "first",
-    product: { columns },
+    product: { columns, fewer },
   });
   switch (n.op) {
     case "conv":
       if (k !== 1) return undefined;
-      return n.attrs.group === 1 ? first(out[0]! * product(out.slice(2))) : "grouped convolutions have short rows: dense kernels only";
+      return n.attrs.group === 1
+        ? first(out[0]! * product(out.slice(2)), fewerProducts(n, exactSums))
+        : "grouped convolutions have short rows: dense kernels only";
     case "conv_transpose":
       return k === 1 ? "transposed convolutions have dense kernels only" : undefined;
     case "gather":
@@ -60,10 +77,11 @@ export const detectSparsity = definePass({
   invariant: "a constant operand has a layout exactly where a sparse kernel is predicted to beat the dense one; all are reported",
   run(g: Graph, ctx) {
     let changed = 0;
+    const exactSums = isQuantized(g);
     const out = rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) => {
       const operands = inputs.map((v, k) => {
         const t = b.constantOf(v);
-        const how = t && isStatic(n.results[0]!.type) ? candidate(n, k) : undefined;
+        const how = t && isStatic(n.results[0]!.type) ? candidate(n, k, exactSums) : undefined;
         if (!t || how === undefined) return v;
         const { format, why, predictedGain, analysis } = decide(t, how, ctx);
         const { zeros, pattern } = analysis;

@@ -45,7 +45,9 @@ export function choose(a: Analysis, c: Candidate, kernels: ReadonlySet<string>):
   const blocked = a.pattern.kind === "block" && /^bs[rc]-/.test(format);
   const kept = (1 - a.zeros) / (blocked && a.pattern.kind === "block" ? a.pattern.fill : 1);
   const gain = predictedGain(blocked ? "block" : "unstructured", kept, c.product);
-  const facts = `${percent(a.zeros)} zeros, ${patternToString(a.pattern)}, ${c.product.columns} columns at once`;
+  const { columns, fewer = 1 } = c.product;
+  const against = fewer > 1 ? `, against a dense kernel ${fewer.toFixed(1)}x as fast as its products` : "";
+  const facts = `${percent(a.zeros)} zeros, ${patternToString(a.pattern)}, ${columns} columns at once${against}`;
   if (gain < LEAST_GAIN)
     return dense(`${facts}: the dense kernel is predicted to be as fast (gain ${gain.toFixed(2)}, needs ${LEAST_GAIN})`);
   return { format, why: facts, predictedGain: gain };

@@ -134,6 +134,27 @@ describe("choice", () => {
   });
 });
 
+test("a 3x3 convolution needs more zeros than a 1x1: its dense kernel takes fewer products", () => {
+  const formats = (kernel: number, percent: number, quantized = false): string[] => {
+    const b = new GraphBuilder(standardOps, weightStore());
+    const x = b.param("x", "f32", [1, 32, 16, 16]);
+    const area = kernel * kernel;
+    const w = b.constant(matrix(32, 32 * area, (r, c) => hash(r, c) >= percent, [32, 32, kernel, kernel]));
+    const pad = (kernel - 1) / 2;
+    let y = b.value("conv", [x, w], { strides: [1, 1], pads: [pad, pad, pad, pad], dilations: [1, 1], group: 1 });
+    if (quantized) y = b.value("quantize", [y, b.constant(tensorOf("f32", [], [1]))], { axis: 0, block: 0, to: "i8" });
+    const found: SparsityFinding[] = [];
+    const g: Graph = { ops: standardOps, name: "g", params: [x], outputs: [y], weights: b.weights };
+    runPass(detectSparsity, g, passContext({ found: (f) => found.push(f) }));
+    return found.filter((f) => f.op === "conv").map((f) => f.format);
+  };
+  expect(formats(1, 50)).toEqual(["csr"]);
+  expect(formats(3, 50)).toEqual(["dense"]);
+  expect(formats(3, 90)).toEqual(["csr"]);
+  // Quantized graphs take every product.
+  expect(formats(3, 50, true)).toEqual(["csr"]);
+});
+
 describe("findings", () => {
   function findings(sparsity: "auto" | "off"): {
     readonly found: readonly SparsityFinding[];

@@ -80,7 +80,7 @@ test.each<[string, unknown, string]>([
   ["variants.0.outputs.1.extents.1.at", 112, "the extent at byte 112 is no aligned i64"],
   ["variants.0.outputs.1.extents.1.max", 3, "toy (variants[0].outputs[1].extents): expected those of the port, [2, 4]"],
   ["variants.0.outputs.2.offset", 84, "toy (variants[0].outputs[2]): ends at byte 92 of weights, which has 88"],
-  ["variants.0.sections.0.kind", "move", `expected "copy" or "panels" or "indices" or "counts", found "move"`],
+  ["variants.0.sections.0.kind", "move", `expected "copy" or "panels" or "winograd" or "indices" or "counts", found "move"`],
   ["variants.0.sections.0.bytes", 33, "toy (variants[0].sections[1]): bytes 32 to 52 overlap with variants[0].sections[0]"],
   ["variants.0.sections.3.from", 65, "toy (variants[0].sections[3]): ends at byte 73 of 72 in weights.bin"],
   ["variants.0.sections.1.at", 34, "toy (variants[0].sections[1].at): 34 is not aligned to u32"],
@@ -104,6 +104,20 @@ test.each<[string, unknown, string]>([
   if (path.startsWith("files.weights")) delete manifest.files["weights.bin"];
   expect(() => parseManifest(manifest, "toy")).toThrow(message);
   expect(() => parseManifest(manifest, "toy")).toThrow("[bad-manifest]");
+});
+
+test.each([
+  [{}, "ends at byte 144 of a weight image of 88"],
+  [{ tile: 2 }, "bytes 32 to 52 overlap with variants[0].sections[0]"],
+  [{ tile: 3 }, "expected 2 or 4, found 3"],
+  [{ rows: 3, group: 2 }, "cannot take 3 rows 2 at a time"],
+  [{ group: 0 }, "cannot take 1 rows 0 at a time"],
+  [{ rows: 2 ** 31, columns: 2 }, "has more than 2^31 elements"],
+  [{ at: 2 }, "a panel must start at a multiple of 4"],
+  [{ from: 40, tile: 2 }, "ends at byte 76 of 72 in weights.bin"],
+])("kernels for Winograd tiles: %o", (part, message) => {
+  const section = { kind: "winograd", at: 0, from: 0, rows: 1, columns: 1, group: 1, tile: 4, ...part };
+  expect(() => parseManifest(changed("variants.0.sections.0", section), "toy")).toThrow(message);
 });
 
 test("the outermost digit counts only as far as the bound needs", () => {

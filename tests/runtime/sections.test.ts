@@ -71,6 +71,36 @@ test("row lengths must fit and sum to their total", () => {
   expect(() => fill({ ...counts, expanded: "u32", count: 2, total: 4 }, [2 ** 32 - 1, 5])).toThrow("sum to 4294967300; expected 4");
 });
 
+test("kernels for Winograd tiles are polynomials in two variables, taken at points and divided as interpolation wants", () => {
+  const points = { 2: [0, 1, -1], 4: [0, 2 / 3, -2 / 3, 3 / 2, -3 / 2] } as const;
+  const [rows, columns] = [6, 5];
+  const file = Float32Array.from({ length: 2 + rows * columns * 9 }, (_, i) => Math.sin(i));
+  for (const tile of [2, 4] as const)
+    for (const group of [1, 2, 3]) {
+      const n = tile + 2;
+      const image = new Float32Array(1 + n * n * rows * columns);
+      fillImage(new Uint8Array(image.buffer), new Uint8Array(file.buffer), [
+        { kind: "winograd", at: 4, from: 8, rows, columns, group, tile },
+      ]);
+      const at = (taps: readonly number[], k: number): number => {
+        const x = points[tile][k];
+        if (x === undefined) return taps[2]!;
+        const scale = points[tile].reduce((product: number, q) => (q === x ? product : product * (x - q)), 1);
+        return (taps[0]! + x * taps[1]! + x * x * taps[2]!) / scale;
+      };
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++)
+          for (let i = 0; i < n; i++)
+            for (let j = 0; j < n; j++) {
+              const first = 2 + 9 * (row * columns + column);
+              const kernel = [0, 3, 6].map((line) => at([...file.subarray(first + line, first + line + 3)], j));
+              const panel = 1 + (i * n + j) * rows * columns + Math.floor(row / group) * group * columns;
+              expect(image[panel + column * group + (row % group)]).toBeCloseTo(at(kernel, i), 6);
+            }
+      expect(image[0]).toBe(0);
+    }
+});
+
 test("panels take rows in groups, column by column, block by block", () => {
   const shapes = fc.record({
     groups: fc.integer({ min: 1, max: 5 }),

@@ -57,3 +57,10 @@ export function convShape(spec: ConvSpec): ConvShape | undefined {
   const [kh, kw] = spec.kernel;
   return { n, c, h, w, m, ho, wo, kh, kw, groupIn: c / groups, groupOut: m / groups };
 }
+
+/** Whether a convolution's taps are 3x3 neighbours of each output, as Winograd's transforms want them. */
+export const isPlain3x3 = (c: {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+}): boolean => c.kernel.every((k) => k === 3) && [...c.strides, ...c.dilations].every((d) => d === 1);

@@ -16,6 +16,8 @@ export interface TilePlan {
   readonly channels: readonly Segment[];
   /** Input channels taken at once; partial sums wait in memory between blocks. */
   readonly block: number;
+  /** Predicted, in multiply-adds of a vector. */
+  readonly cost?: number;
 }
 
 /** What the taps of a tile touch in memory. */
@@ -64,7 +66,7 @@ interface Costs {
   readonly latency: number;
   readonly line: number;
 }
-const costsOf = (can: Capabilities): Costs => (can.fma ? { tap: 3.5, latency: 9, line: 9 } : { tap: 1, latency: 4.5, line: 6 });
+export const costsOf = (can: Capabilities): Costs => (can.fma ? { tap: 3.5, latency: 9, line: 9 } : { tap: 1, latency: 4.5, line: 6 });
 /** Of a row of taps: its count and bias, the store of a vector, and a vector of partial sums kept and taken up again. */
 const ROW = 5;
 const STORE = 1.5;
@@ -149,14 +151,14 @@ function cheapest(
         }
       // Among near equals, the fewer kinds of tiles.
       cost *= 1 + 0.002 * ys.length * xs.length * groups.length;
-      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block }, cost];
+      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block, cost }, cost];
     }
   }
   return best!;
 }
 
 /** The target for which blocks are chosen. */
-const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
+export const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
 
 /**
  * Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. The block of channels is the same
@@ -174,7 +176,7 @@ export function planSingle(a: Access, can: Capabilities): TilePlan {
 const REGISTERS = 15;
 
 /** Accumulators for each of `outputs` output channels that leave room for the loads: engines without fused operations load all of a tap first. */
-function sharedLimit(outputs: number, can: Capabilities): number {
+export function sharedLimit(outputs: number, can: Capabilities): number {
   if (!vectorTarget(can)) return Math.floor(vectorAccumulators(can) / outputs);
   return can.fma ? Math.floor((REGISTERS - 1) / (outputs + 1)) : Math.floor((REGISTERS - 1 - outputs) / (outputs + 1));
 }

@@ -5,10 +5,11 @@
 
 import { parseArgs } from "node:util";
 import { chain } from "./networks/chain.mjs";
-import { dlmcLayers } from "./networks/dlmc.mjs";
 import { randomFeeds } from "./networks/graph.mjs";
-import { ortNode, peers, sparsec } from "./peers.mjs";
-import { expectClose, geometricMean, interleave } from "./timing.mjs";
+import { LAYERS } from "./networks/layers.mjs";
+import { peers, referenceOf, sparsec } from "./peers.mjs";
+import { tfjsChain } from "./tfjs.mjs";
+import { geometricMean, interleave } from "./timing.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,67 +24,30 @@ const { values: options, positionals } = parseArgs({
 });
 const asked = options.zeros.split(",").map(Number);
 const block = options.block.split("x").map(Number);
-const rivals = options.peers.split(",").filter((p) => peers.has(p));
-
-const layer = (group, kind, k, m, size) => {
-  const at = kind === "linear" ? `${size} tokens` : `${size}x${size}`;
-  return { group, name: `${group} ${k}->${m} @ ${at}`, kind, k, m, size };
-};
-const LAYERS = [
-  ...[
-    [32, 64, 112],
-    [64, 128, 56],
-    [128, 128, 56],
-    [128, 256, 28],
-    [256, 256, 28],
-    [256, 512, 14],
-    [512, 512, 14],
-    [512, 1024, 7],
-    [1024, 1024, 7],
-  ].map(([k, m, size]) => layer("mobilenet 1x1", "pointwise", k, m, size)),
-  ...[
-    [768, 768],
-    [768, 3072],
-    [3072, 768],
-    [1024, 1024],
-  ].map(([k, m]) => layer("transformer", "linear", k, m, 128)),
-  ...[
-    [64, 56],
-    [128, 28],
-    [256, 14],
-    [512, 7],
-    [16, 32],
-    [32, 16],
-    [64, 8],
-  ].map(([c, size]) => layer("resnet 3x3", "conv3x3", c, c, size)),
-  ...[
-    [1024, 1024],
-    [3072, 768],
-  ].map(([k, m]) => layer("vector", "linear", k, m, 1)),
-  ...dlmcLayers(),
-];
+const rivals = options.peers.split(",").filter((p) => p === "tfjs" || peers.has(p));
 
 /** The competitors of a layer: every peer running it dense in each form, ours dense, ours at each sparsity. */
 async function enter(layer) {
   const competitors = [];
-  /** Native onnxruntime is the reference. */
-  const problem = async ({ bytes, shapes }) => {
-    const feeds = randomFeeds(shapes);
-    const session = await ortNode(bytes, feeds);
-    const references = [await session.run(0), await session.run(1)];
-    await session.dispose();
-    return { bytes, feeds, verify: (who) => (outputs, i) => expectClose(`${layer.name}: ${who}`, outputs, references[i & 1]) };
+  const problem = async (how) => {
+    const built = chain(layer, how);
+    const feeds = randomFeeds(built.shapes);
+    const verify = await referenceOf(built.bytes, feeds);
+    return { built, feeds, verify: (who) => verify(`${layer.name}: ${who}`) };
   };
   for (const form of layer.kind === "conv3x3" ? ["conv"] : ["matmul", "conv"]) {
-    const { bytes, feeds, verify } = await problem(chain(layer, { form }));
-    for (const p of rivals) competitors.push({ ...(await peers.get(p)(bytes, feeds)), verify: verify(`${p} ${form}`) });
+    const { built, feeds, verify } = await problem({ form });
+    for (const p of rivals) {
+      const peer = await (p === "tfjs" ? tfjsChain(built, feeds) : peers.get(p)(built.bytes, feeds));
+      competitors.push({ ...peer, verify: verify(`${p} ${form}`) });
+    }
   }
   const pruned = layer.patterns
     ? [...layer.patterns].filter(([z]) => asked.includes(z)).map(([z, patterns]) => [z, { patterns: patterns() }])
     : asked.map((z) => [z, { zeros: z, block }]);
   for (const [zeros, how] of [[0, {}], ...pruned]) {
-    const { bytes, feeds, verify } = await problem(chain(layer, how));
-    const ours = await sparsec(bytes, feeds, { sparsity: zeros === 0 ? "off" : "auto", variant: options.variant, report: false });
+    const { built, feeds, verify } = await problem(how);
+    const ours = await sparsec(built.bytes, feeds, { sparsity: zeros === 0 ? "off" : "auto", variant: options.variant, report: false });
     competitors.push({ ...ours, zeros, verify: verify(`sparsec at ${zeros}`) });
   }
   return competitors;

@@ -6,6 +6,7 @@
 import { createRequire } from "node:module";
 import { compileModel } from "../dist/compiler/index.js";
 import { load } from "../dist/runtime/index.js";
+import { cpu, expectClose } from "./timing.mjs";
 
 // Where there is a Float16Array, onnxruntime-common makes f16 tensors of it, which onnxruntime-node 1.30 reads as empty.
 delete globalThis.Float16Array;
@@ -54,9 +55,9 @@ export async function ortNode(bytes, feeds, settings) {
 
 /** This project. `options` are those of `compileModel`, with `variant`: `baseline`, say. */
 export async function sparsec(bytes, feeds, { variant, ...options } = {}) {
-  const from = performance.now();
+  const from = cpu();
   const { artifact, report } = await compileModel(bytes, { backends: ["wasm"], ...options });
-  const compileMs = performance.now() - from;
+  const compileMs = cpu() - from;
   const model = await load(artifact, { device: variant ? `wasm:${variant}` : "wasm", threads: 1 });
   return {
     name: "sparsec",
@@ -72,7 +73,15 @@ export async function sparsec(bytes, feeds, { variant, ...options } = {}) {
   };
 }
 
-/** Peers by name. */
+/** What native onnxruntime answers, as the reference: `verify(who)` is what `interleave` takes. */
+export async function referenceOf(bytes, feeds) {
+  const session = await ortNode(bytes, feeds);
+  const references = [await session.run(0), await session.run(1)];
+  await session.dispose();
+  return (who) => (outputs, i) => expectClose(who, outputs, references[i & 1]);
+}
+
+/** Peers that read ONNX, by name. */
 export const peers = new Map([
   ["ort-web", ortWeb],
   ["ort-node", ortNode],

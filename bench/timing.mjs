@@ -48,9 +48,9 @@ export async function interleave(competitors, { seconds = 3, warm = 500, sample 
     do await run(n++);
     while (cpu() - start < warm);
     const from = cpu();
-    n = 0;
-    do await run(n++);
-    while (cpu() - from < sample);
+    const slow = (from - start) / n > sample;
+    n = slow ? 1 : 0;
+    while (!slow && cpu() - from < sample) await run(n++);
     counts.push(n);
   }
   const samples = competitors.map(() => []);

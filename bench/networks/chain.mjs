@@ -3,11 +3,10 @@
 import { createGraph } from "./graph.mjs";
 
 /**
- * Eight layers that turn k features into m and back. `kind`: pointwise (1x1 convolution of an image of side `size`), conv3x3 (m = k),
- * linear (tokens `size`, MatMul). `form` tells how a pointwise layer or a linear one is written: conv or matmul.
+ * Eight layers that turn k features into m and back. `form` tells how layers other than 3x3 are written: conv or matmul.
  * `patterns` are what the weights are multiplied by, in turn, instead of being pruned.
  *
- * @returns {{ bytes: Uint8Array, shapes: Record<string, number[]> }} with the shapes of the inputs
+ * @returns the bytes of the model, the shapes of its inputs, its form, and the weights of each layer: [outputs, inputs, rows]
  */
 export function chain({ kind, m, k, size }, { form = kind === "linear" ? "matmul" : "conv", layers = 8, patterns, ...pruning } = {}) {
   const g = createGraph(pruning);
@@ -20,5 +19,5 @@ export function chain({ kind, m, k, size }, { form = kind === "linear" ? "matmul
     if (form === "matmul") x = g.linear(x, outputs, { ...how, biased: false });
     else x = g.conv(x, outputs, { ...how, kernel: kind === "conv3x3" ? 3 : 1, biased: false });
   }
-  return { bytes: g.finish({ y: x }), shapes: { x: shape } };
+  return { bytes: g.finish({ y: x }), shapes: { x: shape }, form, constants: g.constants };
 }

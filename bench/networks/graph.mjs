@@ -124,6 +124,8 @@ export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } 
   };
 
   return {
+    /** What weights and other constants there are, in order. */
+    constants: initializers,
     next,
     node,
     input,

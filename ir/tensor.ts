@@ -48,5 +48,22 @@ export function tensorOf(dtype: DType, shape: readonly number[], values: ArrayLi
   return t;
 }
 
+/** A tensor with its axes in another order: axis i of the result is axis perm[i] of the tensor. */
+export function transposed(t: Tensor, perm: readonly number[]): Tensor {
+  const shape = perm.map((axis) => t.shape[axis]!);
+  const from = stridesOf(t.shape);
+  const strides = perm.map((axis) => from[axis]!);
+  const out = zeros(t.dtype, shape);
+  const [source, target] = [t.data as Float32Array, out.data as Float32Array];
+  let next = 0;
+  const visit = (axis: number, at: number): void => {
+    const [extent, stride] = [shape[axis] ?? 1, strides[axis] ?? 0];
+    if (axis >= shape.length - 1) for (let i = 0; i < extent; i++) target[next++] = source[at + i * stride]!;
+    else for (let i = 0; i < extent; i++) visit(axis + 1, at + i * stride);
+  };
+  visit(0, 0);
+  return out;
+}
+
 /** Integer elements as safe JavaScript numbers: shapes, axes, indices. */
 export const toNumbers = (t: Tensor): number[] => Array.from(t.data as ArrayLike<number | bigint>, Number);

@@ -8,7 +8,7 @@ import { elementOf, isCompose, isCompute, type OpSet } from "../../ir/op.ts";
 import { inlineGraph } from "../../ir/ops/core.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { children, type Scalar } from "../../ir/scalar/scalar.ts";
-import type { Tensor } from "../../ir/tensor.ts";
+import { type Tensor, transposed } from "../../ir/tensor.ts";
 import { isStatic, sizeOf, type TensorType } from "../../ir/types.ts";
 import { weightStore } from "../../ir/weights.ts";
 import { definePass } from "../pass.ts";
@@ -51,8 +51,10 @@ function work(ops: OpSet, n: Node): number {
 }
 
 function fold(g: Graph, n: Node): readonly Tensor[] | undefined {
-  if (n.op === "reshape")
-    return [{ ...g.weights.get(n.inputs[0]!.node.attrs.ref as string), shape: n.results[0]!.type.shape as readonly number[] }];
+  // What only moves elements is worth it at any size: large weights come transposed.
+  const operand = () => g.weights.get(n.inputs[0]!.node.attrs.ref as string);
+  if (n.op === "reshape") return [{ ...operand(), shape: n.results[0]!.type.shape as readonly number[] }];
+  if (n.op === "transpose") return [transposed(operand(), n.attrs.perm as readonly number[])];
   if (work(g.ops, n) > MOST_WORK) return undefined;
   try {
     return interpret({ ...g, params: [], outputs: n.results }, []);

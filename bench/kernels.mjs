@@ -7,11 +7,11 @@ import { createImage } from "../dist/compiler/image.js";
 import { legalize } from "../dist/compiler/kernel/legalize.js";
 import { flat, rows } from "../dist/compiler/lower/storage.js";
 import { noEpilogue } from "../dist/compiler/lower/template.js";
-import { convCsr } from "../dist/compiler/lower/templates/conv-csr.js";
 import { convDense } from "../dist/compiler/lower/templates/conv-dense.js";
 import { convDepthwise } from "../dist/compiler/lower/templates/conv-depthwise.js";
+import { convSparse } from "../dist/compiler/lower/templates/conv-sparse.js";
 import { matmulDense } from "../dist/compiler/lower/templates/matmul-dense.js";
-import { matmulCsr } from "../dist/compiler/lower/templates/matmul-features.js";
+import { matmulSparse } from "../dist/compiler/lower/templates/matmul-features.js";
 import { createWeightsWriter } from "../dist/compiler/weights-writer.js";
 import { advance, callStmt, i32, pointer, variable } from "../dist/ir/kernel/build.js";
 import { fillImage } from "../dist/runtime/sections.js";
@@ -137,10 +137,10 @@ const templateFor = (name, zeros) =>
     ? convDepthwise
     : name.startsWith("matmul")
       ? zeros > 0
-        ? matmulCsr
+        ? matmulSparse
         : matmulDense
       : zeros > 0
-        ? convCsr
+        ? convSparse
         : convDense;
 
 function offsetOf(storage, coords) {

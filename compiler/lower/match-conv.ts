@@ -1,6 +1,7 @@
 // Convolutions with constant weights: what they want of the layout, and which convolution template takes them.
 
 import type { Node, Value } from "../../ir/graph.ts";
+import { blockOf } from "../../ir/layouts/index.ts";
 import type { OpSet } from "../../ir/op.ts";
 import type { Capabilities } from "../backend.ts";
 import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
@@ -8,10 +9,10 @@ import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Margin } from "./storage.ts";
 import type { Lowered } from "./template.ts";
-import { convCsr } from "./templates/conv-csr.ts";
 import { convDense } from "./templates/conv-dense.ts";
 import { convDepthwise } from "./templates/conv-depthwise.ts";
-import { convPixelCsr } from "./templates/conv-pixel-csr.ts";
+import { convPixel } from "./templates/conv-pixel.ts";
+import { convSparse } from "./templates/conv-sparse.ts";
 import { type ConvSpec, convShape, isPlain3x3, type Pair } from "./templates/conv-spec.ts";
 import { convWinograd } from "./templates/conv-winograd.ts";
 import { bestWinograd } from "./templates/winograd-plan.ts";
@@ -50,6 +51,7 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
   const [weights, bias] = [constantOperand(u, w, c), constantOperand(u, b, c)];
   if (!weights || (b && !bias)) return undefined;
   const epilogue = epilogueOf(u, conv.results[0]!, c);
+  const { layout } = outer(u, w!).type;
   const spec: ConvSpec = {
     name: kernelName(u),
     input: c.storageOf(outer(u, x!)),
@@ -60,11 +62,12 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
     dilations: pair(conv.attrs["dilations"] as readonly number[]),
     pads: conv.attrs["pads"] as unknown as ConvSpec["pads"],
     groups: conv.attrs["group"] as number,
+    ...(layout ? { block: blockOf(layout, "first") } : {}),
     ...(bias ? { bias: bias.data as Float32Array } : {}),
     epilogue,
     target: can,
   };
-  const sparse = outer(u, w!).type.layout === "csr";
-  const lowered = (sparse ? (convPixelCsr(spec) ?? convCsr(spec)) : undefined) ?? convDepthwise(spec) ?? winograd(spec) ?? convDense(spec);
+  const sparse = layout ? (convPixel(spec) ?? convSparse(spec)) : undefined;
+  const lowered = (sparse && { ...sparse, format: layout! }) ?? convDepthwise(spec) ?? winograd(spec) ?? convDense(spec);
   return bound(u, lowered, [outer(u, x!)], epilogue);
 }

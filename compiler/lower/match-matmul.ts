@@ -1,5 +1,6 @@
 // Matrix products: with constant weights on either side, sparse or dense, or of two activations.
 
+import { blockOf } from "../../ir/layouts/index.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import type { Capabilities } from "../backend.ts";
 import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
@@ -7,7 +8,7 @@ import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Lowered } from "./template.ts";
 import { matmulDense, matmulDynamic } from "./templates/matmul-dense.ts";
-import { matmulCsr, matmulFeatures } from "./templates/matmul-features.ts";
+import { matmulFeatures, matmulSparse } from "./templates/matmul-features.ts";
 import type { ConstantMatmulSpec } from "./templates/matmul-spec.ts";
 import type { Unit } from "./unit.ts";
 
@@ -32,15 +33,17 @@ export function lowerMatmul(u: Unit, c: GenericContext, can: Capabilities): Lowe
     return bound(u, matmulDynamic({ name, a: c.storageOf(a), b: c.storageOf(b), output, epilogue, target: can }), [a, b], epilogue);
   if (weights.shape.length !== 2 || (left && right)) return undefined;
   const [side, activation, constant] = right ? (["right", a, b] as const) : (["left", b, a] as const);
+  const { layout } = constant.type;
   const spec: ConstantMatmulSpec = {
     name,
     side,
     input: c.storageOf(activation),
     output,
     weights: right ? transposed(right) : (left!.data as Float32Array),
+    ...(layout ? { block: blockOf(layout, right ? "last" : "first") } : {}),
     epilogue,
     target: can,
   };
-  const sparse = constant.type.layout === "csr" || constant.type.layout === "csc";
-  return bound(u, (sparse ? matmulCsr(spec) : undefined) ?? matmulFeatures(spec) ?? matmulDense(spec), [activation], epilogue);
+  const sparse = layout ? matmulSparse(spec) : undefined;
+  return bound(u, (sparse && { ...sparse, format: layout! }) ?? matmulFeatures(spec) ?? matmulDense(spec), [activation], epilogue);
 }

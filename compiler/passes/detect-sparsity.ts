@@ -1,7 +1,7 @@
 // Looks for zeros in every constant operand and gives it the layout whose kernel gains most from them.
 
 import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
-import { firstAxisRows, lastAxisRows } from "../../ir/layouts/index.ts";
+import { firstAxisRows, lastAxisRows, layouts } from "../../ir/layouts/index.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, rank } from "../../ir/types.ts";
@@ -13,8 +13,8 @@ import { isQuantized } from "../quantized.ts";
 import { analyze } from "../sparsity/analyze.ts";
 import { type Candidate, type Choice, choose } from "../sparsity/choose.ts";
 
-/** Formats that lowering has sparse kernels for. */
-const KERNELS: ReadonlySet<string> = new Set(["csr", "csc"]);
+/** Formats that lowering has sparse kernels for; n of m neighbours are as fast as single elements. */
+const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm")));
 
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 

@@ -12,7 +12,8 @@ export interface Candidate {
   readonly taps: number;
   /** Which axis of the constant the rows are: it decides between `csr` and `csc`, `bsr` and `bsc`. */
   readonly by: "first" | "last";
-  readonly product: Product;
+  /** Right-hand sides at once: pixels of a convolution, rows or columns of the other operand. */
+  readonly product: Omit<Product, "elements">;
 }
 
 export interface Choice {
@@ -28,23 +29,30 @@ const LEAST_ELEMENTS = 64;
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 const dense = (why: string): Choice => ({ format: "dense", why, predictedGain: 1 });
 
-/** The formats that hold a pattern, most special first. */
-function formatsFor(p: Pattern, by: Candidate["by"]): readonly string[] {
-  const general = by === "first" ? "csr" : "csc";
-  if (p.kind === "block") return [`${by === "first" ? "bsr" : "bsc"}-${p.rows}x${p.columns}`, general];
-  if (p.kind === "n-of-m" && p.along === "rows") return [`${by === "first" ? "nm" : "nmc"}-${p.n}-${p.m}`, general];
-  return [general];
+/** A format that holds a pattern: the blocks that it keeps, and the part of their elements that is not zero. */
+interface Option {
+  readonly format: string;
+  readonly block: readonly [rows: number, columns: number];
+  readonly fill: number;
+}
+
+function optionsFor(p: Pattern, by: Candidate["by"]): readonly Option[] {
+  const [blocks, general] = by === "first" ? ["bsr", "csr"] : ["bsc", "csc"];
+  const single: Option = { format: general!, block: [1, 1], fill: 1 };
+  if (p.kind !== "block") return [single];
+  return [{ format: `${blocks}-${p.rows}x${p.columns}`, block: [p.rows, p.columns], fill: p.fill }, single];
 }
 
 /** `kernels`: the formats that there are sparse kernels for. */
 export function choose(a: Analysis, c: Candidate, kernels: ReadonlySet<string>): Choice {
   if (a.nonzeros === c.rows * c.columns) return dense("it has no zeros");
   if (c.rows * c.columns < LEAST_ELEMENTS) return dense(`${c.rows * c.columns} elements are too few to gain from`);
-  const format = formatsFor(a.pattern, c.by).find((f) => kernels.has(f));
-  if (!format) return dense(`there is no kernel for ${patternToString(a.pattern)}`);
-  const blocked = a.pattern.kind === "block" && /^bs[rc]-/.test(format);
-  const kept = (1 - a.zeros) / (blocked && a.pattern.kind === "block" ? a.pattern.fill : 1);
-  const gain = predictedGain(blocked ? "block" : "unstructured", kept, c.product);
+  const product = { ...c.product, elements: c.rows * c.columns };
+  const gains = optionsFor(a.pattern, c.by)
+    .filter((o) => kernels.has(o.format))
+    .map((o) => ({ format: o.format, gain: predictedGain(o.block, (1 - a.zeros) / o.fill, product) }));
+  if (gains.length === 0) return dense(`there is no kernel for ${patternToString(a.pattern)}`);
+  const { format, gain } = gains.reduce((best, g) => (g.gain > best.gain ? g : best));
   const { columns, fewer = 1 } = c.product;
   const against = fewer > 1 ? `, against a dense kernel ${fewer.toFixed(1)}x as fast as its products` : "";
   const facts = `${percent(a.zeros)} zeros, ${patternToString(a.pattern)}, ${columns} columns at once${against}`;

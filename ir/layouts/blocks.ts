@@ -15,6 +15,12 @@ import {
   type MatrixView,
 } from "./layout.ts";
 
+/** Rows and columns of the blocks that a layout keeps or leaves out as a whole; single elements where it is none of blocks by that axis. */
+export function blockOf(layout: string, by: "first" | "last"): readonly [rows: number, columns: number] {
+  const [, kind, rows, columns] = /^(bs[rc])-(\d+)x(\d+)$/.exec(layout) ?? [];
+  return kind === (by === "first" ? "bsr" : "bsc") ? [Number(rows), Number(columns)] : [1, 1];
+}
+
 /**
  * `bsr-RxC`: rows by first axis; `bsc-RxC`: by last axis. Where the matrix is no multiple of the block, the last blocks stick out
  * and are filled with zeros.

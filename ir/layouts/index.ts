@@ -34,7 +34,7 @@ export const layouts: readonly Layout[] = [
   ...SIDES.flatMap((by) => N_OF_M.map(([n, m]) => nOfM(n, m, by))),
 ];
 
-export { blocks } from "./blocks.ts";
+export { blockOf, blocks } from "./blocks.ts";
 export { csc, csr } from "./compressed.ts";
 export { defineLayout, firstAxisRows, isZero, type Layout, lastAxisRows, type MatrixView, type PackedTensor } from "./layout.ts";
 export { nOfM } from "./n-of-m.ts";

@@ -40,6 +40,8 @@ export interface ConvCase {
   readonly bias?: boolean;
   /** Part of the weights that is not zero. Default 1. */
   readonly density?: number;
+  /** Rows and columns of the blocks in which the others are zero. */
+  readonly block?: readonly [rows: number, columns: number];
   /** Padding of the operand's and the result's rows; flat where undefined. */
   readonly input?: Margin;
   readonly output?: Margin;
@@ -91,7 +93,11 @@ export function convProblem(k: ConvCase, seed = 1): ConvProblem {
   const wo = Math.floor((w + left + right - (kw - 1) * dx - 1) / sx) + 1;
   const [cg, mg] = [c / groups, m / groups];
   const x = Float32Array.from({ length: n * c * h * w }, next);
-  const weights = Float32Array.from({ length: m * cg * kh * kw }, () => ((next() + 1) / 2 < density ? next() : 0));
+  const [depth, [rows, columns]] = [cg * kh * kw, k.block ?? [1, 1]];
+  const across = Math.ceil(depth / columns);
+  const kept = Array.from({ length: Math.ceil(m / rows) * across }, () => (next() + 1) / 2 < density);
+  const isKept = (i: number): boolean => kept[Math.floor(Math.floor(i / depth) / rows) * across + Math.floor((i % depth) / columns)]!;
+  const weights = Float32Array.from({ length: m * depth }, (_, i) => (isKept(i) ? next() : 0));
   const bias = k.bias ? Float32Array.from({ length: m }, next) : undefined;
   const expected = new Float64Array(n * m * ho * wo);
   for (let i = 0; i < n; i++)
@@ -123,6 +129,7 @@ export function convProblem(k: ConvCase, seed = 1): ConvProblem {
     dilations: [dy, dx],
     pads,
     groups,
+    ...(k.block ? { block: k.block } : {}),
     ...(bias ? { bias } : {}),
     epilogue: noEpilogue,
     target: k.target ?? baseline,

@@ -1,7 +1,7 @@
-// Sparse products of one to three pixels against sums in f64: every count of channels, batches, bias, an epilogue with a residual.
+// Sparse products of one to three pixels against sums in f64: every count of channels, blocks of every shape, batches, bias.
 
 import { expect, test } from "vitest";
-import { convPixelCsr } from "../../compiler/lower/templates/conv-pixel-csr.ts";
+import { convPixel } from "../../compiler/lower/templates/conv-pixel.ts";
 import { baseline, blank, type ConvCase, convProblem, mismatch, relaxed, scalars } from "./conv-cases.ts";
 import { runInterpreted, runWasm } from "./run-lowered.ts";
 
@@ -23,7 +23,7 @@ for (const [name, k] of SHAPES)
     for (const density of [0, 0.2, 1])
       for (const target of [baseline, relaxed, scalars]) {
         const { spec, operand, expected } = convProblem({ ...k, density, target });
-        const lowered = convPixelCsr(spec)!;
+        const lowered = convPixel(spec)!;
         const result = blank(spec.output);
         runInterpreted(lowered, [operand], [result]);
         expect(mismatch(result, spec.output, expected)).toBeUndefined();
@@ -34,13 +34,42 @@ for (const [name, k] of SHAPES)
       }
   });
 
+for (const [rows, columns] of [
+  [2, 1],
+  [4, 1],
+  [8, 1],
+  [16, 1],
+  [1, 4],
+  [1, 8],
+  [4, 4],
+  [2, 2],
+  [1, 2],
+] as const)
+  test(`blocks of ${rows} x ${columns}`, async () => {
+    for (const [c, m] of [
+      [16, 32],
+      [9, 21],
+      [3, 5],
+    ] as const)
+      for (const density of [0, 0.3, 1]) {
+        const { spec, operand, expected } = convProblem({ c, h: 1, w: 2, m, kernel: [1, 1], density, block: [rows, columns], bias: true });
+        const result = blank(spec.output);
+        runInterpreted(convPixel(spec)!, [operand], [result]);
+        expect(mismatch(result, spec.output, expected)).toBeUndefined();
+      }
+    const { spec, operand, expected } = convProblem({ c: 70, h: 1, w: 1, m: 61, kernel: [1, 1], density: 0.3, block: [rows, columns] });
+    const result = blank(spec.output);
+    await runWasm(convPixel(spec)!, baseline, [operand], [result]);
+    expect(mismatch(result, spec.output, expected)).toBeUndefined();
+  });
+
 test("an infinite input reaches only the outputs whose weights for it are not zero", () => {
   const { spec, operand } = convProblem({ c: 8, h: 1, w: 1, m: 8, kernel: [1, 1] });
   const weights = new Float32Array(64);
   for (let m = 0; m < 8; m++) weights[m * 8 + (m % 7)] = 1;
   new DataView(operand.buffer).setFloat32(0, Number.POSITIVE_INFINITY, true);
   const result = blank(spec.output);
-  runInterpreted(convPixelCsr({ ...spec, weights })!, [operand], [result]);
+  runInterpreted(convPixel({ ...spec, weights })!, [operand], [result]);
   const y = new Float32Array(result.buffer, spec.output.offset, 8);
   expect([y[0], y[7]]).toEqual([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
   expect([...y.slice(1, 7)].every(Number.isFinite)).toBe(true);
@@ -52,5 +81,5 @@ test("more pixels, other kernels and groups are for others", () => {
     { c: 4, h: 1, w: 1, m: 4, kernel: [3, 3], pads: [1, 1, 1, 1] },
     { c: 4, h: 1, w: 1, m: 4, kernel: [1, 1], groups: 2 },
   ] as const)
-    expect(convPixelCsr(convProblem(k).spec)).toBeUndefined();
+    expect(convPixel(convProblem(k).spec)).toBeUndefined();
 });

@@ -5,7 +5,7 @@ import type { Capabilities } from "../../compiler/backend.ts";
 import { flat, type Storage } from "../../compiler/lower/storage.ts";
 import { type Epilogue, type Lowered, noEpilogue } from "../../compiler/lower/template.ts";
 import { matmulDense, matmulDynamic } from "../../compiler/lower/templates/matmul-dense.ts";
-import { matmulCsr, matmulFeatures } from "../../compiler/lower/templates/matmul-features.ts";
+import { matmulFeatures, matmulSparse } from "../../compiler/lower/templates/matmul-features.ts";
 import type { ConstantMatmulSpec } from "../../compiler/lower/templates/matmul-spec.ts";
 import { add, advance, binary, cast, f32, i32, load, max, splat, variable } from "../../ir/kernel/build.ts";
 import { baseline, blank, mismatch, place, random, relaxed, scalars } from "./conv-cases.ts";
@@ -113,10 +113,10 @@ describe("matmulDense", () => {
   });
 });
 
-describe("matmulCsr", () => {
+describe("matmulSparse", () => {
   for (const [name, p] of [...RIGHT, ...LEFT, ...TOKENS])
     for (const density of [0, 0.3, 1])
-      test(`${name}, density ${density}`, () => expect(check(matmulCsr, { ...p, density })).toBeUndefined());
+      test(`${name}, density ${density}`, () => expect(check(matmulSparse, { ...p, density })).toBeUndefined());
 });
 
 describe("matmulFeatures", () => {
@@ -196,8 +196,8 @@ describe("epilogues", () => {
   });
   const cases: readonly (readonly [string, Template, Constant])[] = [
     ["matmulDense", matmulDense, { side: "right", leading: [2, 3], t: 5, k: 4, m: 6, bias: true }],
-    ["matmulCsr", matmulCsr, { side: "right", leading: [2, 3], t: 5, k: 4, m: 6, density: 0.5 }],
-    ["matmulCsr left", matmulCsr, { side: "left", leading: [2], t: 11, k: 4, m: 6, density: 0.5 }],
+    ["matmulSparse", matmulSparse, { side: "right", leading: [2, 3], t: 5, k: 4, m: 6, density: 0.5 }],
+    ["matmulSparse left", matmulSparse, { side: "left", leading: [2], t: 11, k: 4, m: 6, density: 0.5 }],
     ["matmulFeatures", matmulFeatures, { side: "left", leading: [2], t: 11, k: 4, m: 6 }],
   ];
   for (const [name, template, p] of cases)
@@ -211,7 +211,7 @@ describe("epilogues", () => {
       // Lanes of a vector share the code of the first one.
       const width = shape.at(-1)!;
       const whole = width - (width % 4);
-      const scattered = spec.side === "right" && template === matmulCsr;
+      const scattered = spec.side === "right" && template === matmulSparse;
       const sums = expected.map((e, i) => {
         const column = i % width;
         const first = scattered || column >= whole ? column : column - (column % 4);

@@ -93,15 +93,26 @@ describe("choice", () => {
       firstAxisRows([32, 32]),
     );
 
+  const gain = (density: number, columns: number, block: readonly [number, number] = [1, 1], elements = 2 ** 20) =>
+    predictedGain(block, density, { columns, elements });
+
   test("the gain grows with zeros and, up to a point, with columns", () => {
-    expect(predictedGain("unstructured", 0.1, { columns: 64 })).toBeGreaterThan(8);
-    expect(predictedGain("unstructured", 0.5, { columns: 64 })).toBeCloseTo(1.7, 1);
-    expect(predictedGain("unstructured", 0.1, { columns: 1 })).toBeLessThan(6);
-    expect(predictedGain("unstructured", 0.5, { columns: 24 })).toBeGreaterThan(predictedGain("unstructured", 0.5, { columns: 8 }));
+    expect(gain(0.1, 64)).toBeGreaterThan(8);
+    expect(gain(0.5, 64)).toBeCloseTo(1.7, 1);
+    expect(gain(0.1, 1)).toBeLessThan(6);
+    expect(gain(0.5, 24)).toBeGreaterThan(gain(0.5, 8));
+  });
+
+  test("of few columns, it grows with the rows of blocks, and with weights that the dense kernel must fetch", () => {
+    const heights = [1, 2, 4, 8, 16].map((rows) => gain(0.1, 1, [rows, 1]));
+    expect(heights).toEqual(heights.toSorted((a, b) => a - b));
+    expect(gain(0.1, 1, [1, 4])).toBeGreaterThan(gain(0.1, 1));
+    expect(gain(0.1, 1)).toBeGreaterThan(gain(0.1, 1, [1, 1], 2 ** 14));
   });
 
   test.each([
     [15, 64, "dense"],
+    [25, 64, "csr"],
     [35, 64, "csr"],
     [90, 64, "csr"],
     [45, 1, "dense"],

@@ -3,6 +3,7 @@
 import type { Capabilities } from "../../backend.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
+import type { Grouping } from "./tap-lists.ts";
 import type { TilePlan } from "./tiles.ts";
 
 export type Pair = readonly [y: number, x: number];
@@ -23,12 +24,16 @@ export interface ConvSpec {
   /** Implicit zeros above, left, below and right of the input. */
   readonly pads: readonly [top: number, left: number, bottom: number, right: number];
   readonly groups: number;
+  /** Rows and columns (of [M, C / groups * KH * KW]) of the blocks in which zeros lie. Default single elements. */
+  readonly block?: readonly [rows: number, columns: number];
   /** One number an output channel, the first summand of its sums. */
   readonly bias?: Float32Array;
   readonly epilogue: Epilogue;
   readonly target: Capabilities;
   /** Tiles other than the ones that the cost model picks. */
   readonly plan?: TilePlan;
+  /** Sparse: output channels computed at once, other than the cost model picks. */
+  readonly grouping?: Grouping;
 }
 
 export interface ConvShape {

@@ -2,9 +2,9 @@
 
 import type { Storage } from "../storage.ts";
 import type { Lowered } from "../template.ts";
-import { convCsr } from "./conv-csr.ts";
 import { convDense } from "./conv-dense.ts";
-import { convPixelCsr } from "./conv-pixel-csr.ts";
+import { convPixel } from "./conv-pixel.ts";
+import { convSparse } from "./conv-sparse.ts";
 import type { ConvSpec } from "./conv-spec.ts";
 import { type ConstantMatmulSpec, collapse, unravel, viewed } from "./matmul-spec.ts";
 
@@ -43,6 +43,7 @@ export function asConvolution(spec: ConstantMatmulSpec): ConvSpec | undefined {
     dilations: [1, 1],
     pads: [0, 0, 0, 0],
     groups: 1,
+    ...(spec.block ? { block: spec.block } : {}),
     ...(spec.bias ? { bias: spec.bias } : {}),
     target: spec.target,
   } as const;
@@ -74,10 +75,10 @@ export function asConvolution(spec: ConstantMatmulSpec): ConvSpec | undefined {
 }
 
 /** Sparse weights. Where tokens are not contiguous, the activation is copied to scratch and results are stored one by one. */
-export function matmulCsr(spec: ConstantMatmulSpec): Lowered | undefined {
+export function matmulSparse(spec: ConstantMatmulSpec): Lowered | undefined {
   const conv = asConvolution(spec);
-  const lowered = conv && (convPixelCsr(conv) ?? convCsr(conv));
-  return lowered && { ...lowered, kernel: "matmul_f32_csr" };
+  const lowered = conv && (convPixel(conv) ?? convSparse(conv));
+  return lowered && { ...lowered, kernel: "matmul_f32_sparse" };
 }
 
 /** Dense weights, for activations and results whose tokens are contiguous; others are better served by `matmulDense`. */

@@ -16,6 +16,8 @@ export interface ConstantMatmulSpec {
   readonly output: Storage;
   /** [M, K] row-major for either side: a row of weights for each of the M output features. */
   readonly weights: Float32Array;
+  /** Rows and columns (of [M, K]) of the blocks in which zeros lie. Default single elements. */
+  readonly block?: readonly [rows: number, columns: number];
   /** One number an output feature, the first summand of its sums. */
   readonly bias?: Float32Array;
   readonly epilogue: Epilogue;

@@ -58,15 +58,14 @@ export const vectorAccumulators = (can: Capabilities): number =>
   vectorTarget(can) ? can.accumulators : Math.max(1, Math.floor(can.accumulators / 4));
 
 /**
- * Costs in multiply-adds of a vector. `tap` is what a tap costs besides its vectors (index, splat, loop); `latency` bounds small tiles, whose
- * additions wait for each other; `line` fetches a cache line from the second level. Fitted to the tiles measured in KERNELS.md 5 and NETWORKS.md 3.
+ * Costs in multiply-adds of a vector. `latency` bounds small tiles, whose additions wait for each other; `line` fetches a cache line from
+ * the second level. Fitted to measured tiles.
  */
 interface Costs {
-  readonly tap: number;
   readonly latency: number;
   readonly line: number;
 }
-export const costsOf = (can: Capabilities): Costs => (can.fma ? { tap: 3.5, latency: 9, line: 9 } : { tap: 1, latency: 4.5, line: 6 });
+export const costsOf = (can: Capabilities): Costs => (can.fma ? { latency: 9, line: 9 } : { latency: 4.5, line: 6 });
 /** Of a row of taps: its count and bias, the store of a vector, and a vector of partial sums kept and taken up again. */
 const ROW = 5;
 const STORE = 1.5;
@@ -97,8 +96,16 @@ function footprint(a: Access, rows: number, vectors: number, channels: number): 
   return { lines, bytes: Math.max(bytes, stacked) };
 }
 
-/** Cost of one tile over all channels, `perTap` its arithmetic a tap, `passes` how often its input is swept. */
-function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, outputs: number, perTap: number, block: number): number {
+/** What a tile does over all its taps. */
+interface TileWork {
+  readonly arithmetic: number;
+  /** Taps that it reads, and lists of them for each group of output channels. */
+  readonly taps: number;
+  readonly lists: number;
+}
+
+/** Cost of one tile over all channels. */
+function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, outputs: number, work: TileWork, block: number): number {
   const costs = costsOf(can);
   const { lines, bytes } = footprint(a, rows, vectors, block);
   const blocks = Math.ceil(a.channels / block);
@@ -109,8 +116,8 @@ function tileCost(a: Access, can: Capabilities, rows: number, vectors: number, o
   // Loads of rows that share a set get in each other's way.
   const crowded = a.rowBytes % (WAY / 2) === 0 ? CROWDED * (rows - 1) : 0;
   const groups = a.outputs / outputs;
-  const perGroup = ROW * blocks + STORE * accumulators + (blocks - 1) * PARTIAL * accumulators;
-  return (a.taps / outputs) * (perTap + fetched + crowded) + groups * perGroup + lines * a.channels * costs.line;
+  const perGroup = ROW * blocks * work.lists + STORE * accumulators + (blocks - 1) * PARTIAL * accumulators;
+  return work.arithmetic + work.taps * (fetched + crowded) + groups * perGroup + lines * a.channels * costs.line;
 }
 
 function blockSizes(channels: number): number[] {
@@ -133,9 +140,9 @@ function cheapest(
   can: Capabilities,
   channels: number,
   options: Iterable<readonly [outputs: number, limit: number]>,
-  perTap: (accumulators: number, vectors: number, outputs: number) => number,
+  work: (vectors: number, outputs: number) => TileWork,
   sizes: readonly number[] = blockSizes(a.channels),
-): TilePlan {
+): { readonly plan: TilePlan; readonly cost: number } {
   let best: TilePlan | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const [outputs, limit] of options) {
@@ -146,31 +153,21 @@ function cheapest(
       for (const y of ys)
         for (const x of xs) {
           const size = groups[0]!.size;
-          const tap = perTap(y.size * x.size * size, y.size * x.size, size);
-          cost += y.count * x.count * tileCost(a, can, y.size, x.size, size, tap, block);
+          cost += y.count * x.count * tileCost(a, can, y.size, x.size, size, work(y.size * x.size, size), block);
         }
       // Among near equals, the fewer kinds of tiles.
       cost *= 1 + 0.002 * ys.length * xs.length * groups.length;
       if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block, cost }, cost];
     }
   }
-  return best!;
+  return { plan: best!, cost: least };
 }
 
 /** The target for which blocks are chosen. */
 export const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
 
-/**
- * Tiles for one output channel at a time, each tap at its own displacement: sparse and depthwise convolutions. The block of channels is the same
- * for every target, because the order of the streams follows it, and variants of one program share them.
- */
-export function planSingle(a: Access, can: Capabilities): TilePlan {
-  const plan = (target: Capabilities, sizes?: readonly number[]): TilePlan => {
-    const { tap, latency } = costsOf(target);
-    return cheapest(a, target, 1, [[1, vectorAccumulators(target)]], (sums) => Math.max(latency, tap + sums), sizes);
-  };
-  return plan(can, [plan(COMMON).block]);
-}
+/** The other target that groupings are chosen for. */
+const FUSED: Capabilities = { ...COMMON, fma: true, accumulators: 10 };
 
 /** Vector registers that compiled code has to itself. */
 const REGISTERS = 15;
@@ -181,11 +178,71 @@ export function sharedLimit(outputs: number, can: Capabilities): number {
   return can.fma ? Math.floor((REGISTERS - 1) / (outputs + 1)) : Math.floor((REGISTERS - 1 - outputs) / (outputs + 1));
 }
 
+/** Steps of taps: how many in all, how many output channels each adds to, and how many taps it reads for them: one, or one for each. */
+export interface StepList {
+  readonly steps: number;
+  readonly rows: number;
+  readonly taps: number;
+}
+
+/** How sparse output channels are computed: `rows` at once, by lists of taps. */
+export interface Lists {
+  readonly rows: number;
+  readonly lists: readonly StepList[];
+}
+
+/** Vectors of each output channel that fit in registers beside what a step loads. */
+function listLimit({ rows, lists }: Lists, can: Capabilities): number {
+  if (rows === 1 || !vectorTarget(can)) return Math.max(1, Math.floor(vectorAccumulators(can) / rows));
+  // Weights and inputs, whichever are fewer, stay in registers while the others pass.
+  if (lists[0]!.taps === 1)
+    return can.fma ? Math.max(sharedLimit(rows, can), Math.floor((REGISTERS - 1 - rows) / rows)) : sharedLimit(rows, can);
+  return Math.max(1, Math.floor(can.fma ? 12 / rows : (REGISTERS - rows) / (2 * rows)));
+}
+
+/** Cost of a step for `vectors` vectors: as many multiply-adds as loads at once with fused ones, twice as many loads without. */
+function stepCost({ rows, taps }: StepList, vectors: number, can: Capabilities): number {
+  const [sums, loads] = [rows * vectors, taps * vectors + rows + taps];
+  const { latency } = costsOf(can);
+  return can.fma ? Math.max(latency, sums + 1.5, loads + 1.5) : Math.max(latency, sums + 1, loads / 2 + 1);
+}
+
+function cheapestLists(a: Access, work: Lists, can: Capabilities, sizes?: readonly number[]): ReturnType<typeof cheapest> {
+  const total = (cost: (list: StepList) => number): number => work.lists.reduce((sum, list) => sum + list.steps * cost(list), 0);
+  const taps = total((list) => list.taps);
+  const of = (vectors: number): TileWork => ({
+    arithmetic: total((list) => stepCost(list, vectors, can)),
+    taps,
+    lists: work.lists.length,
+  });
+  return cheapest(a, can, work.rows, [[work.rows, listLimit(work, can)]], of, sizes);
+}
+
+/**
+ * Tiles for sparse output channels, each tap at its own displacement. The block of channels is the same for every target, because the order of
+ * the streams follows it, and variants of one program share them.
+ */
+export const planLists = (a: Access, work: Lists, can: Capabilities): TilePlan =>
+  cheapestLists(a, work, can, [cheapestLists(a, work, COMMON).plan.block]).plan;
+
+/** What the cheapest tiles for such lists cost, by which they are compared; the same for all targets. A fused operation is half of two. */
+export const costOfLists = (a: Access, work: Lists): number =>
+  cheapestLists(a, work, COMMON).cost + 0.5 * cheapestLists(a, work, FUSED).cost;
+
+/** Tiles for one output channel at a time: depthwise convolutions, windows. */
+export const planSingle = (a: Access, can: Capabilities): TilePlan =>
+  planLists(a, { rows: 1, lists: [{ steps: a.taps, rows: 1, taps: 1 }] }, can);
+
 /** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
 export function planShared(a: Access, channels: number, can: Capabilities): TilePlan {
   const options = Array.from({ length: Math.min(channels, 6) }, (_, i) => [i + 1, sharedLimit(i + 1, can)] as const).filter(
     ([, n]) => n > 0,
   );
   const { latency } = costsOf(can);
-  return cheapest(a, can, channels, options, (sums, vectors, outputs) => Math.max(latency, 1 + 0.5 * (vectors + outputs) + sums));
+  const perTap = (vectors: number, outputs: number): number => Math.max(latency, 1 + 0.5 * (vectors + outputs) + vectors * outputs);
+  const work = (vectors: number, outputs: number): TileWork => {
+    const taps = a.taps / outputs;
+    return { arithmetic: taps * perTap(vectors, outputs), taps, lists: 1 };
+  };
+  return cheapest(a, can, channels, options, work).plan;
 }

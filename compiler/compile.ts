@@ -13,12 +13,13 @@ import { createImage } from "./image.ts";
 import { legalize } from "./kernel/legalize.ts";
 import { lowerGraph } from "./lower/lower.ts";
 import type { LoweredGraph, Place, Step } from "./lower/step.ts";
-import { elementBytes } from "./lower/storage.ts";
+import { expand } from "./passes/expand.ts";
+import { promoteF16 } from "./passes/promote-f16.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
 import { isQuantized } from "./quantized.ts";
-import { explainSteps, REPORT, reportToJson, type VariantReport } from "./report.ts";
+import { explainSteps, type Quantities, quantitiesOf, REPORT, reportToJson, type VariantReport } from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
 
@@ -30,6 +31,8 @@ export interface CompileGraphOptions {
   readonly types?: boolean | undefined;
   /** Writes `report.json`, which `explain` reads. Default true. */
   readonly report?: boolean | undefined;
+  /** `run` runs the steps that two words at the arena's end name (see `STEP_RANGE`): for measuring them one by one. */
+  readonly profile?: boolean | undefined;
   /** Told what begins: for progress. */
   onStage?(stage: string): void;
   onPass?(name: string, before: Graph, after: Graph, ms: number): void;
@@ -79,16 +82,12 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
   return { inputs: g.inputs.map(slot), outputs: g.outputs.map(slot) };
 }
 
-/** Bytes that kernels write for later ones to read, outputs of the model not counted. */
-function intermediateBytes({ outputs }: LoweredGraph, steps: readonly Step[]): number {
-  const out = new Set(outputs.map((o) => o.place.buffer));
-  const written = steps.flatMap((s) => (s.kind === "kernel" ? s.results : [])).filter((p) => !out.has(p.buffer));
-  return written.reduce((sum, p) => sum + elementBytes(p.storage), 0);
-}
-
 /** Rounding to steps makes a last bit a whole step: a quantized graph gets the same bits from every variant, fused operations or not. */
 const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities =>
   isQuantized(graph) ? { ...can, fma: false, exactSums: true } : can;
+
+/** With `profile`: bytes at the arena's end, of which the first two words say from which step to run, and before which to stop. */
+export const STEP_RANGE = 64;
 
 async function emitVariant(
   graph: Graph,
@@ -96,13 +95,14 @@ async function emitVariant(
   variant: Variant,
   weights: WeightsWriter,
   findings: readonly SparsityFinding[],
+  profile: boolean,
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
   const can = capabilitiesFor(graph, variant);
   const lowered = lowerGraph(graph, can);
   const plan = planMemory(lowered);
   const image = createImage(weights);
   const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
-  const { program, order } = buildProgram(lowered, plan, image);
+  const { program, order } = buildProgram(lowered, plan, image, profile ? plan.bytes : undefined);
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
   const { code, files } = await backend.emit(legalize(program, can), variant);
@@ -112,24 +112,29 @@ async function emitVariant(
     needs: variant.needs,
     code,
     weights: Math.max(16, image.bytes),
-    arena: Math.max(64, plan.bytes),
+    arena: profile ? plan.bytes + STEP_RANGE : Math.max(64, plan.bytes),
     sections: image.sections,
     inputs,
     outputs,
     faults: program.faults,
     steps: order.map(stepInfo),
   };
-  const nodes = explainSteps(graph, lowered.steps, findings, backend.name);
   const report: VariantReport = {
     backend: backend.name,
     variant: variant.name,
-    arena: manifest.arena,
+    ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
-    intermediateBytes: intermediateBytes(lowered, order),
-    kernels: nodes.length,
-    nodes,
+    steps: lowered.steps.length,
+    nodes: explainSteps(graph, lowered.steps, findings, backend.name),
   };
   return { manifest, files, report };
+}
+
+/** What one inference of a graph takes as it is, without any pass but what lowering needs. */
+export function quantitiesBefore(graph: Graph, variant: Variant): Quantities {
+  const { graph: expanded } = runPipeline(graph, [promoteF16, expand]);
+  const lowered = lowerGraph(expanded, capabilitiesFor(expanded, variant));
+  return quantitiesOf(lowered, planMemory(lowered).bytes);
 }
 
 /** Compiles a graph for the backends. The ports keep the names of the graph's parameters; `outputs` names its results. */
@@ -155,7 +160,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   for (const backend of backends) {
     for (const variant of backend.variants) {
       onStage?.(`emit ${backend.name} ${variant.name}`);
-      const emitted = await emitVariant(better, backend, variant, weights, sparsity);
+      const emitted = await emitVariant(better, backend, variant, weights, sparsity, options.profile ?? false);
       variants.push(emitted.manifest);
       reports.push(emitted.report);
       for (const [name, content] of Object.entries(emitted.files))

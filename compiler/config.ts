@@ -3,7 +3,7 @@
 import type { Executor } from "../runtime/executor.ts";
 import type { CompileOptions } from "./index.ts";
 
-export interface Config extends Omit<CompileOptions, "onStage" | "onPass" | "log" | "debug"> {
+export interface Config extends Omit<CompileOptions, "onStage" | "onPass" | "log" | "debug" | "profile"> {
   /** The device that `run` and `diff` take where none is asked for: "auto", "wasm", "js", or a backend of your own. */
   readonly device?: string;
   /** Executors of your own backends; they come before the runtime's. */

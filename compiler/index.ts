@@ -40,6 +40,8 @@ export interface CompileOptions {
   readonly types?: boolean;
   /** Writes `report.json`, which `sparsec explain` reads; nothing at run time does. Default true. */
   readonly report?: boolean;
+  /** Makes an artifact whose steps can be run one by one, as `sparsec explain --profile` does; no other can run it. Default false. */
+  readonly profile?: boolean;
   /** Told what begins: for progress. */
   onStage?(stage: string): void;
   onPass?(name: string, before: Graph, after: Graph, ms: number): void;
@@ -107,6 +109,7 @@ export async function compileModel(
     pipeline: resolvePipeline(options),
     types: options.types,
     report: options.report,
+    profile: options.profile,
     debug: options.debug,
     ...(options.onStage ? { onStage: options.onStage } : {}),
     ...(options.onPass ? { onPass: options.onPass } : {}),

@@ -1,6 +1,21 @@
 // Turns placed steps into one kernel program: equal kernels become one function, and `run` calls them in order.
 
-import { add, advance, binary, callStmt, compare, constant, i32, if_, load, pointer, store, variable, while_ } from "../ir/kernel/build.ts";
+import {
+  add,
+  advance,
+  binary,
+  callStmt,
+  compare,
+  constant,
+  i32,
+  if_,
+  let_,
+  load,
+  pointer,
+  store,
+  variable,
+  while_,
+} from "../ir/kernel/build.ts";
 import type { Expr, Func, Program, Stmt } from "../ir/kernel/types.ts";
 import { copyFunction, marginsFunction } from "./lower/relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
@@ -60,11 +75,26 @@ function renameCalls(f: Func, names: ReadonlyMap<string, string>, shift: number)
   return names.size === 0 && shift === 0 ? f : (walk(f) as Func);
 }
 
-/** The program of a lowered graph, with the entry `run(weights, arena)`. */
+/** Those of the steps that the two words at `range` name. */
+function withinRange(steps: readonly (readonly Stmt[])[], arena: Expr, range: number): Stmt[] {
+  const [from, to] = [variable("from", "i32"), variable("to", "i32")];
+  const chosen = (k: number): Expr => binary("and", compare("le", from, i32(k)), compare("lt", i32(k), to));
+  return [
+    let_("from", load("i32", arena, range)),
+    let_("to", load("i32", arena, range + 4)),
+    ...steps.flatMap((body, k) => (body.length > 0 ? [if_(chosen(k), body)] : [])),
+  ];
+}
+
+/**
+ * The program of a lowered graph, with the entry `run(weights, arena)`. With `range`, a place in the arena, two words there say which of the
+ * graph's steps it runs: from the first to before the second.
+ */
 export function buildProgram(
   g: LoweredGraph,
   plan: MemoryPlan,
   image: ImageWriter,
+  range?: number,
 ): { readonly program: Program; readonly order: readonly Step[] } {
   const functions = new Functions();
   const faults: string[] = [];
@@ -131,12 +161,13 @@ export function buildProgram(
       }
     });
 
-  const body = statements(g.steps);
+  const each = g.steps.map((s) => statements([s]));
+  const end = Math.max(64, plan.bytes, range === undefined ? 0 : range + 8);
   const run: Func = {
     name: "run",
     doc: "one inference",
-    params: [pointer("weights", "read", Math.max(16, image.bytes)), pointer("arena", "readwrite", Math.max(64, plan.bytes))],
-    body,
+    params: [pointer("weights", "read", Math.max(16, image.bytes)), pointer("arena", "readwrite", end)],
+    body: range === undefined ? each.flat() : withinRange(each, arena, range),
   };
   return { program: { functions: [...functions.list, run], entry: "run", faults }, order };
 }

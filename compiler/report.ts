@@ -4,7 +4,7 @@ import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { isCompute } from "../ir/op.ts";
 import { typeToString } from "../ir/types.ts";
 import { flopsOf } from "./flops.ts";
-import type { Step } from "./lower/step.ts";
+import type { LoweredGraph, Place, Step } from "./lower/step.ts";
 import { elementBytes } from "./lower/storage.ts";
 import { unitOf } from "./lower/unit.ts";
 import type { Note } from "./pipeline.ts";
@@ -13,6 +13,8 @@ import type { SparsityFinding } from "./sparsity/finding.ts";
 import { patternToString } from "./sparsity/finding.ts";
 
 export interface NodeReport {
+  /** The step of the program that it is part of: several kernels of a loop are of one. */
+  readonly step: number;
   /** ONNX nodes that the kernel computes. */
   readonly nodes: readonly string[];
   /** The one of them that gives the kernel its loops: the convolution of a convolution with bias and activation. */
@@ -45,7 +47,30 @@ export interface VariantReport {
   readonly weights: number;
   readonly intermediateBytes: number;
   readonly kernels: number;
+  /** Kernels that only bring a value from one layout to another, and the bytes that they write. */
+  readonly conversions: number;
+  readonly convertedBytes: number;
+  /** Steps of the program. */
+  readonly steps: number;
   readonly nodes: readonly NodeReport[];
+}
+
+/** What one inference takes. */
+export type Quantities = Pick<VariantReport, "arena" | "intermediateBytes" | "kernels" | "conversions" | "convertedBytes">;
+
+/** Counts of a lowered graph whose plan takes `arena` bytes. */
+export function quantitiesOf(g: LoweredGraph, arena: number): Quantities {
+  const kernels = kernelSteps(g.steps).map(([s]) => s);
+  const outputs = new Set(g.outputs.map((o) => o.place.buffer));
+  const bytes = (all: readonly Place[]): number => all.reduce((sum, p) => sum + elementBytes(p.storage), 0);
+  const conversions = kernels.filter((s) => s.lowered.moves);
+  return {
+    arena,
+    intermediateBytes: bytes(kernels.flatMap((s) => s.results).filter((p) => !outputs.has(p.buffer))),
+    kernels: kernels.length,
+    conversions: conversions.length,
+    convertedBytes: bytes(conversions.flatMap((s) => s.results)),
+  };
 }
 
 /** The members of a region, or the node itself. */
@@ -63,12 +88,16 @@ function anchorOf(graph: Graph, inner: readonly Node[], fallback: Node): Node {
 
 type KernelStep = Step & { readonly kind: "kernel" };
 
-/** Kernel steps in order, each with how often it runs; a number of trips that is known only at run time counts as one. */
-function kernelSteps(steps: readonly Step[], times = 1): readonly (readonly [KernelStep, number])[] {
-  return steps.flatMap((s) => {
-    if (s.kind === "kernel") return [[s, times] as const];
-    if (s.kind === "if") return [...kernelSteps(s.then, times), ...kernelSteps(s.else, times)];
-    return s.kind === "loop" ? kernelSteps(s.body, times * Number(s.trips.buffer.constant?.data[0] ?? 1)) : [];
+/** A kernel with how often it runs, and the step of the program that it is part of. */
+type Placed = readonly [kernel: KernelStep, times: number, step: number];
+
+/** Kernels in order; a number of trips that is known only at run time counts as one. */
+function kernelSteps(steps: readonly Step[], times = 1, step?: number): readonly Placed[] {
+  return steps.flatMap((s, k): readonly Placed[] => {
+    const at = step ?? k;
+    if (s.kind === "kernel") return [[s, times, at]];
+    if (s.kind === "if") return [...kernelSteps(s.then, times, at), ...kernelSteps(s.else, times, at)];
+    return s.kind === "loop" ? kernelSteps(s.body, times * Number(s.trips.buffer.constant?.data[0] ?? 1), at) : [];
   });
 }
 
@@ -86,7 +115,7 @@ function arithmetic(graph: Graph, { node, lowered }: KernelStep, times: number):
 
 /** One row per kernel step, in order. */
 export function explainSteps(graph: Graph, steps: readonly Step[], findings: readonly SparsityFinding[], backend: string): NodeReport[] {
-  return kernelSteps(steps).map(([s, times]): NodeReport => {
+  return kernelSteps(steps).map(([s, times, step]): NodeReport => {
     const names = s.node.locs.map((l) => l.name);
     const inner = members(s.node);
     const anchor = anchorOf(graph, inner, s.node);
@@ -96,6 +125,7 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
       .sort((a, b) => b.data.length - a.data.length)[0];
     const finding = findings.find((f) => names.includes(f.node) && inner.some((m) => m.op === f.op));
     return {
+      step,
       nodes: names,
       name: anchor.locs[0]?.name ?? names[0] ?? "",
       op: anchor.op,

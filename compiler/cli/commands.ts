@@ -83,10 +83,16 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     {
       model: model("an artifact's folder or an .onnx file"),
       device: { type: "string", valueHint: "wasm:relaxed", description: "the variant to show (default: the first)" },
+      profile: { type: "string", valueHint: "trace.json", description: "runs it and shows times; the file opens in Perfetto" },
+      ...feeding,
       ...compiling,
       json,
     },
-    ["sparsec explain model.sparsec", "sparsec explain model.onnx --sparsity off --json"],
+    [
+      "sparsec explain model.sparsec",
+      "sparsec explain model.onnx --sparsity off --json",
+      "sparsec explain model.onnx --profile trace.json",
+    ],
     () => import("./explain.ts"),
   ),
   command(

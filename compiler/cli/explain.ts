@@ -1,19 +1,36 @@
-// `sparsec explain`: what was made of each node, and why.
+// `sparsec explain`: what was made of each node, why, and how long each takes.
 
+import { writeFile } from "node:fs/promises";
 import { SparsecError } from "../../ir/diagnostics.ts";
-import { compileModel } from "../index.ts";
-import type { Note } from "../pipeline.ts";
-import type { NodeReport, VariantReport } from "../report.ts";
+import type { Graph } from "../../ir/graph.ts";
+import type { Inputs } from "../../runtime/index.ts";
+import type { Backend } from "../backend.ts";
+import { quantitiesBefore } from "../compile.ts";
+import { type Compiled, compileModel, resolveBackends } from "../index.ts";
+import type { NodeReport, Quantities, VariantReport } from "../report.ts";
 import type { Run } from "./commands.ts";
+import { measurePeak } from "./explain/peak.ts";
+import { type Explained, print, type Timed } from "./explain/print.ts";
+import { type Profile, profile } from "./explain/profile.ts";
+import { traceOf } from "./explain/trace.ts";
+import { feed, givenInputs, seedOf } from "./feed.ts";
+import { type Flags, usage } from "./flags.ts";
 import { backendsFor } from "./open.ts";
-import { isFolder, settings } from "./options.ts";
+import { isFolder, type Settings, settings } from "./options.ts";
+import { runnable } from "./runnable.ts";
 import { readReport } from "./stored-report.ts";
-import { bytes, cut, percent, table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 const title = (v: VariantReport): string => `${v.backend}:${v.variant}`;
 
-const totals = ({ arena, weights, kernels, intermediateBytes }: VariantReport) => ({ arena, weights, kernels, intermediateBytes });
+const totals = ({ arena, weights, kernels, intermediateBytes, conversions, convertedBytes }: VariantReport) => ({
+  arena,
+  weights,
+  kernels,
+  intermediateBytes,
+  conversions,
+  convertedBytes,
+});
 
 /** The variant that `device` names: a backend's first, or one by its whole name; without one, the first of all. */
 function choose(variants: readonly VariantReport[], device: string | undefined, path: string): VariantReport {
@@ -25,61 +42,133 @@ function choose(variants: readonly VariantReport[], device: string | undefined, 
   });
 }
 
-const HEAD = ["node", "op", "shape", "zeros", "pattern", "format", "kernel", "backend", "bytes", "why"];
-const NAME_WIDTH = 32;
+const SECONDS = 2;
 
-const row = (n: NodeReport): string[] => [
-  cut(`${n.name}${n.nodes.length > 1 ? ` +${n.nodes.length - 1}` : ""}`, NAME_WIDTH),
-  cut(n.ops.join("+"), NAME_WIDTH),
-  cut(n.shape, NAME_WIDTH),
-  n.elements === undefined ? "" : percent(n.zeros!, n.elements),
-  n.pattern ?? "",
-  n.format ?? "",
-  n.kernel,
-  n.backend,
-  bytes(n.bytes),
-  n.why,
-];
+interface Measurement {
+  readonly profile: Profile;
+  /** GFLOP/s. */
+  readonly peak: number;
+}
 
-function print(terminal: Terminal, chosen: VariantReport, all: readonly VariantReport[], notes: readonly Note[]): void {
-  const { colors: c } = terminal;
-  const [head, ...lines] = table([HEAD, ...chosen.nodes.map(row)], new Set([3, 8]));
-  terminal.out(c.bold(head!));
-  for (const line of lines) terminal.out(line);
-  const t = totals(chosen);
-  terminal.out(
-    `\n${title(chosen)}: ${t.kernels} kernels, weights ${bytes(t.weights)}, arena ${bytes(t.arena)}, ${bytes(t.intermediateBytes)} written between kernels`,
-  );
-  const others = all.filter((v) => v !== chosen).map(title);
-  if (others.length > 0) terminal.out(`also compiled: ${others.join(", ")} (--device shows one)`);
-  for (const note of notes) terminal.out(`note: ${note.node === undefined ? "" : `${note.node}: `}${note.message}`);
+/** Runs the program step by step and writes the trace. */
+async function measure(
+  { artifact }: Compiled,
+  chosen: VariantReport,
+  backends: readonly Backend[],
+  set: Settings,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<Measurement> {
+  const { manifest } = artifact;
+  const executors = set.config.executors ?? [];
+  const backend = backends.find((b) => b.name === chosen.backend)!;
+  const variant = backend.variants.find((v) => v.name === chosen.variant)!;
+  terminal.stage("measure the machine's peak");
+  const peak = await measurePeak(backend, variant, executors);
+  terminal.stage("measure the steps");
+  const inputs = feed(manifest.inputs, await givenInputs(flags), flags, seedOf(flags) ?? 1);
+  const measured = await profile({
+    artifact,
+    device: title(chosen),
+    executors,
+    // Ours are on plain buffers.
+    inputs: Object.fromEntries(inputs) as unknown as Inputs,
+    steps: chosen.steps,
+    seconds: SECONDS,
+  });
+  const file = flags.one("profile")!;
+  try {
+    await writeFile(file, `${JSON.stringify(traceOf(manifest.name, chosen, measured), null, 1)}\n`);
+  } catch (e) {
+    throw new SparsecError("unwritable", `cannot write the trace: ${(e as Error).message}`, { file, name: "" });
+  }
+  return { profile: measured, peak };
+}
+
+/** Times by node. A step of several kernels, a loop, is told of at its first. */
+function timesOf(nodes: readonly NodeReport[], { profile: p, peak }: Measurement): readonly (Timed | undefined)[] {
+  const sum = p.steps.reduce((a, b) => a + b, 0);
+  return nodes.map(({ step }, k) => {
+    if (nodes[k - 1]?.step === step) return undefined;
+    const measured = p.steps[step]!;
+    const flops = nodes.filter((n) => n.step === step).reduce((total, n) => total + n.nonzeroFlops, 0);
+    return { measured, share: measured / sum, ...(flops > 0 ? { ofPeak: flops / (measured * 1e6) / peak } : {}) };
+  });
+}
+
+/** What a run would take without passes; undefined where lowering needs one. */
+function before(raw: Graph | undefined, backends: readonly Backend[], chosen: VariantReport): Quantities | undefined {
+  const variant = backends.find((b) => b.name === chosen.backend)?.variants.find((v) => v.name === chosen.variant);
+  try {
+    return raw && variant && quantitiesBefore(raw, variant);
+  } catch (e) {
+    if (e instanceof SparsecError) return undefined;
+    throw e;
+  }
 }
 
 export const run: Run = async (flags, terminal) => {
   const path = flags.positionals[0]!;
   const asked = flags.one("device");
+  const trace = flags.one("profile");
+  let explained: Explained;
   let variants: readonly VariantReport[];
-  let notes: readonly Note[];
-  if (await isFolder(path)) ({ variants, notes } = await readReport(path));
-  else {
+  if (await isFolder(path)) {
+    if (trace !== undefined) throw usage("--profile is for models: the steps of an artifact cannot be run one by one");
+    const report = await readReport(path);
+    ({ variants } = report);
+    const variant = choose(variants, asked, path);
+    explained = { variant, others: variants.filter((v) => v !== variant).map(title), notes: report.notes, before: undefined };
+  } else {
     const set = await settings(flags, terminal);
-    const compiled = await compileModel(path, { ...set.options, backends: backendsFor(asked, set) });
+    const given = resolveBackends({ backends: backendsFor(asked, set) });
+    const backends = trace === undefined ? given : given.map((b) => runnable(b, asked, set.config.executors ?? []));
+    let raw: Graph | undefined;
+    const compiled = await compileModel(path, {
+      ...set.options,
+      backends,
+      profile: trace !== undefined,
+      onPass: (_, graph) => {
+        raw ??= graph;
+      },
+    });
     for (const note of compiled.notes) terminal.note(`note: ${note}`);
-    ({ variants, notes } = compiled.report);
+    ({ variants } = compiled.report);
+    const variant = choose(variants, asked, path);
+    const measured = trace === undefined ? undefined : await measure(compiled, variant, backends, set, flags, terminal);
+    terminal.stage("count what a run takes without passes");
+    explained = {
+      variant,
+      others: variants.filter((v) => v !== variant).map(title),
+      notes: compiled.report.notes,
+      before: before(raw, backends, variant),
+      ...(measured
+        ? {
+            timed: timesOf(variant.nodes, measured),
+            totals: {
+              whole: measured.profile.whole,
+              sum: measured.profile.steps.reduce((a, b) => a + b, 0),
+              peak: measured.peak,
+              rounds: measured.profile.rounds,
+            },
+          }
+        : {}),
+    };
   }
-  const chosen = choose(variants, asked, path);
   terminal.done();
-  if (terminal.json) {
-    const list = variants.map((v) => ({ backend: v.backend, variant: v.variant, ...totals(v) }));
+  const { variant, notes, timed } = explained;
+  if (!terminal.json) print(terminal, explained);
+  else
     terminal.document({
       model: path,
-      backend: chosen.backend,
-      variant: chosen.variant,
-      nodes: chosen.nodes,
-      totals: totals(chosen),
-      variants: list,
+      backend: variant.backend,
+      variant: variant.variant,
+      nodes: timed ? variant.nodes.map((n, k) => ({ ...n, ...timed[k] })) : variant.nodes,
+      totals: totals(variant),
+      ...(explained.before ? { before: explained.before } : {}),
+      ...(explained.totals ? { measured: explained.totals } : {}),
+      variants: variants.map((v) => ({ backend: v.backend, variant: v.variant, ...totals(v) })),
       notes,
     });
-  } else print(terminal, chosen, variants, notes);
   return 0;
 };

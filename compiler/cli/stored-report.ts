@@ -26,6 +26,7 @@ const isObject =
     Object.entries(fields).every(([key, check]) => check(Object.hasOwn(x, key) ? x[key as never] : undefined));
 
 const NODE = {
+  step: isCount,
   nodes: isArrayOf(isString),
   name: isString,
   op: isString,
@@ -49,6 +50,9 @@ const VARIANT = {
   weights: isCount,
   intermediateBytes: isCount,
   kernels: isCount,
+  conversions: isCount,
+  convertedBytes: isCount,
+  steps: isCount,
   nodes: isArrayOf(isObject(NODE)),
 } satisfies Record<keyof VariantReport, Check>;
 const FILE = {

@@ -111,19 +111,78 @@ test("explain shows a row for each kernel: of an artifact as of its model", asyn
   expect(conv!.format).not.toBe("dense");
   expect(conv!.why).toContain("not zero");
   expect(stored.totals).toMatchObject({ kernels: stored.nodes.length });
-  expect(Object.keys(stored.totals)).toEqual(["arena", "weights", "kernels", "intermediateBytes"]);
+  expect(Object.keys(stored.totals)).toEqual(["arena", "weights", "kernels", "intermediateBytes", "conversions", "convertedBytes"]);
   expect(stored.variants).toHaveLength(3);
   const fresh = await document<Explained>(["explain", at("small.onnx"), "--backend", "wasm,js", "--device", "js"]);
   expect(fresh.nodes).toEqual(stored.nodes);
   expect(fresh.totals).toEqual(stored.totals);
 });
 
-test("explain prints a table", async () => {
-  const { code, stdout } = await sparsec(["explain", at("small.sparsec")]);
+test("explain prints two lines for each kernel and what a run takes, within a page", async () => {
+  const { code, stdout } = await sparsec(["explain", at("small.onnx"), "--backend", "wasm"]);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^node +op +shape +zeros +pattern +format +kernel +backend +bytes +why$/m);
-  expect(stdout).toMatch(/^conv \+1 +conv\+relu +f32\[1,16,8,8\] +9\d\.\d % +unstructured /m);
-  expect(stdout).toMatch(/^wasm:relaxed: \d+ kernels, weights [\d.]+ K?B, arena [\d.]+ K?B, [\d.]+ K?B written between kernels$/m);
+  expect(stdout).toMatch(/^node +op +shape +zeros +kernel +bytes$/m);
+  expect(stdout).toMatch(/^conv \+1 +conv\+relu +f32\[1,16,8,8\] +9\d\.\d % +conv_f32\S* +4\.0 KB\n {4}unstructured as csr: .* not zero/m);
+  expect(stdout).toMatch(/^wasm:relaxed: weights [\d.]+ K?B$/m);
+  expect(stdout).toMatch(/^ +kernels +layout conversions +written between kernels +arena$/m);
+  const taken = /^(?:before passes|one inference) +(\d+) +(\d+) \(\S+ K?B\) +([\d.]+ K?B) +([\d.]+ K?B)$/gm;
+  const [before, after] = [...stdout.matchAll(taken)].map((m) => Number(m[1]));
+  expect(before).toBeGreaterThan(after!);
+  for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
+});
+
+interface Event {
+  readonly ph: string;
+  readonly name: string;
+  readonly cat?: string;
+  readonly ts: number;
+  readonly dur: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+test("explain --profile measures each kernel, and writes a trace of slices within slices", async () => {
+  const trace = at("trace.json");
+  const d = await document<{
+    nodes: readonly (NodeReport & { measured?: number; share?: number; ofPeak?: number })[];
+    measured: Record<string, number>;
+  }>(["explain", at("small.onnx"), "--profile", trace, "--random", "3"]);
+  expect(d.measured["whole"]).toBeGreaterThan(0);
+  expect(d.measured["peak"]).toBeGreaterThan(0);
+  expect(d.nodes.reduce((sum, n) => sum + n.share!, 0)).toBeGreaterThan(0.5);
+  const [conv, pool] = d.nodes;
+  expect(conv!.measured).toBeGreaterThan(0);
+  expect(conv!.ofPeak).toBeCloseTo(conv!.nonzeroFlops / (conv!.measured! * 1e6) / d.measured["peak"]!, 9);
+  expect(pool!.ofPeak).toBeUndefined();
+
+  const { traceEvents } = JSON.parse(await readFile(trace, "utf8")) as { traceEvents: readonly Event[] };
+  const [process, thread, ...slices] = traceEvents;
+  expect([process, thread]).toMatchObject([
+    { ph: "M", name: "process_name", args: { name: "sparsec small" } },
+    { ph: "M", name: "thread_name", args: { name: expect.stringMatching(/^wasm:/) } },
+  ]);
+  let run: Event | undefined;
+  let last = 0;
+  for (const s of slices) {
+    expect(s).toMatchObject({ ph: "X", pid: 1, tid: 1, ts: expect.any(Number), dur: expect.any(Number) });
+    expect(s.dur).toBeGreaterThanOrEqual(0);
+    // In order, one after the other, and within the run that they are part of.
+    expect(s.ts).toBeGreaterThanOrEqual(last);
+    if (s.cat === "inference") run = s;
+    else {
+      expect(s.ts + s.dur).toBeLessThanOrEqual(run!.ts + run!.dur + 1e-6);
+      last = s.ts + s.dur - 1e-6;
+    }
+  }
+  expect(slices.filter((s) => s.cat === "inference")).toHaveLength(3);
+  const kernels = slices.filter((s) => s.cat === "kernel").map((s) => s.args["kernel"]);
+  expect(kernels.slice(0, d.nodes.length)).toEqual(d.nodes.map((n) => n.kernel));
+});
+
+test("the steps of an artifact cannot be profiled", async () => {
+  const { error } = await document<Failed>(["explain", at("small.sparsec"), "--profile", at("t.json")], 2);
+  expect(error.message).toContain("--profile is for models");
 });
 
 test("with sparsity off, explain says so", async () => {

@@ -32,6 +32,13 @@ const compiling = {
     negativeDescription: "refuse tensors in files beside the model",
   },
 } as const satisfies ArgsDef;
+const imposing = {
+  "impose-sparsity": {
+    type: "string",
+    valueHint: "0.9[:1x4]",
+    description: "zeroes weights first, to tell what pruning would buy in speed",
+  },
+} as const satisfies ArgsDef;
 const feeding = {
   input: { type: "string", valueHint: "x=x.npy", description: "value of an input; repeatable" },
   random: { type: "string", valueHint: "SEED", description: "random values for inputs that are not given" },
@@ -58,6 +65,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       model: model("the model, an .onnx file"),
       out: { type: "string", alias: "o", valueHint: "FOLDER", description: "folder to write (default: MODEL.sparsec)" },
       ...compiling,
+      ...imposing,
       json,
     },
     ["sparsec compile model.onnx", "sparsec compile model.onnx -o out.sparsec --backend wasm,js --dim batch=1 --const sr=16000"],
@@ -83,6 +91,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     {
       model: model("an artifact's folder or an .onnx file"),
       device: { type: "string", valueHint: "wasm:relaxed", description: "the variant to show (default: the first)" },
+      ...imposing,
       profile: { type: "string", valueHint: "trace.json", description: "runs it and shows times; the file opens in Perfetto" },
       ...feeding,
       ...compiling,
@@ -101,6 +110,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     {
       model: model("an artifact's folder or an .onnx file"),
       ...feeding,
+      ...imposing,
       seconds: { type: "string", valueHint: "3", description: "how long to measure each engine (default 3)" },
       vs: { type: "string", valueHint: "ort-web,ort-node", description: "engines to compare with, in turns; installed where you run this" },
       scenario: {

@@ -4,8 +4,9 @@ import { readFile, stat } from "node:fs/promises";
 import { relative } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Config } from "../config.ts";
-import type { CompileOptions } from "../index.ts";
+import { type CompileOptions, insertBefore, resolvePipeline } from "../index.ts";
 import { readNpy } from "../npy.ts";
+import { type Imposed, imposeSparsity } from "../passes/impose-sparsity.ts";
 import { type Flags, integer, pair, shape, usage } from "./flags.ts";
 import { findConfig, loadConfig, loadDefaults } from "./load-config.ts";
 import type { Terminal } from "./terminal.ts";
@@ -60,6 +61,24 @@ export const isFolder = (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** `0.9` or `0.9:1x4`. */
+function imposed(text: string): Imposed {
+  const [part, block = "1x1"] = text.split(":");
+  const zeros = Number(part);
+  const [rows, columns, ...more] = shape("impose-sparsity", block);
+  if (!(zeros > 0 && zeros < 1) || !rows || !columns || more.length > 0)
+    throw usage(`--impose-sparsity is '${text}'`, "a part of all weights such as 0.9, or in blocks of rows x columns, 0.9:1x4");
+  return { zeros, block: [rows, columns] };
+}
+
+/** The passes of the options, with weights zeroed before zeros are looked for. */
+function imposing(text: string, config: Config, terminal: Terminal): NonNullable<CompileOptions["passes"]> {
+  terminal.note("warning: --impose-sparsity zeroes weights without training: it tells of speed, and outputs are wrong");
+  const pass = imposeSparsity(imposed(text));
+  const passes = resolvePipeline(config);
+  return passes.some((p) => p.name === "detect-sparsity") ? insertBefore(passes, "detect-sparsity", pass) : [...passes, pass];
+}
+
 /** Reads flags and files. Errors: `usage`, `bad-config`, and those of arrays. */
 export async function settings(flags: Flags, terminal: Terminal): Promise<Settings> {
   const asked = flags.one("config");
@@ -72,12 +91,14 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const sparsity = (flags.one("sparsity") ?? config.sparsity ?? rc.sparsity) as "auto" | "off" | undefined;
   const external = flags.is("external") ?? config.external;
   const batch = flags.one("batch");
+  const impose = flags.one("impose-sparsity");
   const named = flags.list("backend");
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
   const options: CompileOptions = {
     ...defaults,
     ...(named.length > 0 ? { backends: named.map((name) => own.get(name) ?? name) } : {}),
     ...(sparsity ? { sparsity } : {}),
+    ...(impose === undefined ? {} : { passes: imposing(impose, config, terminal) }),
     ...(external === undefined ? {} : { external }),
     ...(batch === undefined ? {} : { batch: integer("batch", batch, 1) }),
     dims: {

@@ -180,6 +180,26 @@ test("explain --profile measures each kernel, and writes a trace of slices withi
   expect(kernels.slice(0, d.nodes.length)).toEqual(d.nodes.map((n) => n.kernel));
 });
 
+test("--impose-sparsity shows what zeroed weights would make of a model, and warns", async () => {
+  const data = Float32Array.from({ length: 32 * 64 }, (_, i) => ((i * 37) % 101) - 50.5);
+  await writeModel(at("linear.onnx"), {
+    opset: 17,
+    name: "linear",
+    inputs: [{ name: "x", dtype: "f32", shape: [64, 32] }],
+    initializers: [{ name: "w", dtype: "f32", shape: [32, 64], data }],
+    nodes: [{ op: "MatMul", name: "product", inputs: ["x", "w"], outputs: ["y"] }],
+    outputs: [{ name: "y", dtype: "f32", shape: [64, 64] }],
+  });
+  const { code, stdout, stderr } = await sparsec(["explain", at("linear.onnx"), "--impose-sparsity", "0.875:4x1", "--json"]);
+  expect(code).toBe(0);
+  expect(stderr).toContain("warning: --impose-sparsity zeroes weights without training");
+  const { nodes, notes } = JSON.parse(stdout) as { nodes: readonly NodeReport[]; notes: readonly { message: string }[] };
+  expect(nodes).toMatchObject([{ name: "product", elements: 2048, zeros: 1792, pattern: "4x1 blocks" }]);
+  expect(notes[0]!.message).toBe("87.5 % of the weights of 1 layers in blocks of 4x1 were zeroed: outputs are not the model's");
+  const { error } = await document<Failed>(["compile", at("linear.onnx"), "--impose-sparsity", "1.5"], 2);
+  expect(error.message).toContain("--impose-sparsity is '1.5'");
+});
+
 test("the steps of an artifact cannot be profiled", async () => {
   const { error } = await document<Failed>(["explain", at("small.sparsec"), "--profile", at("t.json")], 2);
   expect(error.message).toContain("--profile is for models");

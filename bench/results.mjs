@@ -1,0 +1,116 @@
+// Makes RESULTS.md: runs the benches below and writes down what they print. An hour or two on one core.
+// Usage: node bench/results.mjs [--node PATH ...] [--core 1] [--only part-of-a-title] [--cache FOLDER]
+// `--node`: other programs of Node to measure too (Node 24, say). `--cache` keeps what was printed, and takes what is kept from there.
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const { values: options } = parseArgs({
+  options: {
+    node: { type: "string", multiple: true, default: [] },
+    core: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
+    cache: { type: "string" },
+  },
+});
+const root = resolve(fileURLToPath(import.meta.url), "../..");
+
+const SECTIONS = [
+  {
+    title: "Whole networks",
+    text:
+      "Built as ONNX by `bench/networks`, with seeded weights, BatchNorm folded; pruned by magnitude in each pointwise, 3x3, 5x5 and linear " +
+      "layer; the first convolution, depthwise ones and embeddings dense. The peers run the dense network.",
+    commands: ["networks.mjs --seconds 3"],
+  },
+  {
+    title: "Batches, and AlexNet in the form it has been printed in",
+    text: "Images a second. Energy counters are not readable on this machine, so there are no images a second and watt.",
+    commands: ["networks.mjs --batch 1,48 --least 3 --seconds 1 --zeros 0,0.9 alexnet mobilenet-v2"],
+  },
+  {
+    title: "Layers",
+    text:
+      "Eight equal layers in one model (m x k, k x m, ...). Patterns called dlmc are of really pruned networks (Deep Learning Matrix " +
+      "Collection). Where a cell is empty there is no such pattern.",
+    commands: ["layers.mjs --seconds 1.5 --peers ort-web,ort-node,tfjs"],
+  },
+  {
+    title: "Vectors, in blocks",
+    text: "One column at once, whole blocks of 16x1 and 4x1 pruned.",
+    commands: ["layers.mjs --zeros 0.5,0.7,0.9,0.95 --block 16x1 vector", "layers.mjs --zeros 0.5,0.7,0.9,0.95 --block 4x1 vector"],
+  },
+  {
+    title: "From how many zeros on they pay",
+    text: "Unstructured zeros against our own dense kernel.",
+    commands: [
+      'layers.mjs --peers none --zeros 0.05,0.1,0.15,0.2,0.25,0.3,0.4,0.5 "256->256" "512->512 @ 14" "768->768" "64->64 @ 56" "16->16"',
+    ],
+  },
+  {
+    title: "What is chosen",
+    text: "Gains over dense of the format that was chosen and of each forced.",
+    commands: ['grid.mjs --seconds 0.3 "128->128 @ 56" "512->512 @ 14" "1024->1024" "768->768" "64->64 @ 56" "16->16"'],
+  },
+  { title: "Models", text: "The models of `../shared/models`, on their recorded inputs.", commands: ["models.mjs --seconds 1.5"] },
+  {
+    title: "What is paid once",
+    text: "Each in a fresh process.",
+    commands: ["start.mjs mnist mobilenetv2 unstructured90 squeezenet1.0-deep yolox"],
+  },
+];
+
+/** What a bench prints on one Node. */
+function printed(node, command) {
+  const key = createHash("sha256").update(`${node} ${command}`).digest("hex").slice(0, 16);
+  const kept = options.cache && join(options.cache, `${key}.md`);
+  if (kept && existsSync(kept)) return readFileSync(kept, "utf8");
+  console.error(`${new Date().toISOString()} ${node} bench/${command}`);
+  const { stdout, status } = spawnSync("taskset", ["-c", options.core, "sh", "-c", `"${node}" bench/${command}`], {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  // What failed stands in the table; it is worth another try.
+  if (status !== 0) {
+    console.error(`bench/${command} ended with ${status}`);
+    return stdout;
+  }
+  if (kept) {
+    mkdirSync(options.cache, { recursive: true });
+    writeFileSync(kept, stdout);
+  }
+  return stdout;
+}
+
+const intro = `# Measured
+
+On a shared KVM guest (2 vCPU Xeon with AVX-512), one thread on a pinned core, CPU time, medians, competitors in turn in one process after
+half a second of warm-up each; every result checked, in the variant that is timed, with two inputs in turn. Milliseconds are of that
+machine on that day; ratios are what to compare: "x ort-web" is onnxruntime-web's time over ours. Peers: onnxruntime-web 1.30 (wasm SIMD),
+onnxruntime-node 1.30 (native), TensorFlow.js 4.22 (wasm), one thread each. Dense means compiled with \`sparsity: "off"\`.
+
+The tables are made by the commands above them, from the project's root, after
+
+    npm ci && npm run build && npm ci --ignore-scripts --prefix bench
+
+(the peers lie in \`bench/\`'s own package; none of their install scripts is needed); all of them by
+
+    node bench/results.mjs --node PATH-OF-NODE-24
+`;
+
+const wanted = SECTIONS.filter(({ title }) => title.includes(options.only));
+const parts = wanted.map(({ title, text, commands }) => {
+  const runs = commands.map((command) => {
+    const tables = [process.execPath, ...options.node].map((node) => printed(node, command).trim());
+    return `    taskset -c ${options.core} node bench/${command}\n\n${tables.join("\n\n")}\n`;
+  });
+  return `## ${title}\n\n${text}\n\n${runs.join("\n")}`;
+});
+const all = [intro, ...parts].join("\n");
+if (options.only) console.log(all);
+else writeFileSync(join(root, "bench", "RESULTS.md"), all);

@@ -24,7 +24,7 @@ function bindings(name) {
 
 const jobs = {
   async compile(name, target) {
-    const { compile } = await import("sparsec");
+    const { compile } = await import("../dist/compiler/index.js");
     const start = performance.now();
     const artifact = await compile(join(folder, `${name}.onnx`), { ...bindings(name), backends: ["wasm"] });
     const ms = performance.now() - start;
@@ -38,7 +38,7 @@ const jobs = {
     };
   },
   async load(_, target) {
-    const { load } = await import("sparsec/runtime");
+    const { load } = await import("../dist/runtime/index.js");
     const start = performance.now();
     const model = await load(target);
     const feed = Object.fromEntries(model.inputs.map((p) => [p.name, new ARRAYS[p.dtype](p.shape.reduce((a, b) => a * b, 1))]));

@@ -29,6 +29,6 @@ export interface Executor {
   instantiate(code: Code, variant: VariantManifest): Promise<Instance>;
 }
 
-/** Bytes kept free at the start of a memory: address 0 holds no data, and a fault number may be stored there. */
-export const RESERVED = 64;
+/** Bytes kept free at the start of a memory: a fault number may be stored at address 0, and code may bring constants behind it. */
+export const RESERVED = 1024;
 export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;

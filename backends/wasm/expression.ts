@@ -3,6 +3,7 @@
 import { type Expr, isVector, LANES, type MemoryType, type VectorType } from "../../ir/kernel/types.ts";
 import { operands } from "../../ir/kernel/walk.ts";
 import type { NarrowType, ScalarType } from "../../ir/scalar/types.ts";
+import type { ConstantTable } from "./constants.ts";
 import { errors } from "./diagnostics.ts";
 import {
   castInstruction,
@@ -26,6 +27,8 @@ export interface Printer {
   readonly func: string;
   /** Whether relaxed SIMD may be used. */
   readonly relaxed: boolean;
+  /** Where vectors of equal constants are loaded from, if not part of the code. */
+  readonly constants: ConstantTable | undefined;
   /** A fresh local. */
   temporary(type: WasmType): string;
 }
@@ -136,7 +139,24 @@ function printBinary(e: Of<"binary">, p: Printer): string {
   }
 }
 
+const constantLane = (e: Expr): number | undefined => (e.kind === "splat" && e.a.kind === "const" ? Number(e.a.value) : undefined);
+
+/**
+ * `min` or `max` by a constant as one x86 instruction, where the wasm ones are eight. NaN stays NaN, as `pmin(x, c)` is `c < x ? c : x`; of
+ * zeros of both signs it takes `x`, which an addition of 0 repairs.
+ */
+function printBound(op: "min" | "max", t: VectorType, x: Expr, bound: Expr, p: Printer): string | undefined {
+  const c = constantLane(bound);
+  if (c === undefined || Number.isNaN(c) || (op === "min" && Object.is(c, -0))) return undefined;
+  const bounded = `(${t}.p${op} ${printExpression(x, p)} ${printExpression(bound, p)})`;
+  return op === "max" && Object.is(c, 0) ? `(${t}.add ${bounded} (v128.const i64x2 0 0))` : bounded;
+}
+
 function printVectorBinary(e: Of<"binary">, t: VectorType, p: Printer): string {
+  if ((e.op === "min" || e.op === "max") && (t === "f32x4" || t === "f64x2")) {
+    const bound = printBound(e.op, t, e.a, e.b, p) ?? printBound(e.op, t, e.b, e.a, p);
+    if (bound) return bound;
+  }
   const instruction = vectorBinary(e.op, t);
   if (!instruction) throw errors.notLegal(p.func, `${e.op} of ${t}`);
   const a = printExpression(e.a, p);
@@ -189,12 +209,20 @@ const WRAP: Readonly<Record<Exclude<NarrowType, "f16">, (a: string) => string>> 
 
 function printSplat(e: Of<"splat">, p: Printer): string {
   const t = e.type;
+  const bits = e.a.kind === "const" && LANE_BITS[t] === 32 ? bitsOf(e.a) : 0;
+  // Zeros and ones are an instruction without operands everywhere.
+  const place = bits === 0 || bits === -1 ? undefined : p.constants?.addressOf(bits);
+  if (place !== undefined) return `(v128.load32_splat offset=${place} (i32.const 0))`;
   if (e.a.kind === "const")
     return `(v128.const ${t} ${Array.from({ length: LANES[t] }, () => literal(narrowed(t, (e.a as Of<"const">).value))).join(" ")})`;
   if (e.a.kind === "load" && LANE_MEMORY[t].includes(e.a.memory))
     return printLoad(`v128.load${LANE_BITS[t]}_splat`, e.a.ptr, e.a.offset, p);
   return `(${t}.splat ${printExpression(e.a, p)})`;
 }
+
+/** The 4 bytes of a lane. */
+const bitsOf = ({ type, value }: Of<"const">): number =>
+  type === "f32" ? new Int32Array(Float32Array.of(Number(value)).buffer)[0]! : Number(value) | 0;
 
 const narrowed = (t: VectorType, x: number | bigint): number | bigint =>
   t === "i8x16" ? (Number(x) << 24) >> 24 : t === "i16x8" ? (Number(x) << 16) >> 16 : x;

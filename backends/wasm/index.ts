@@ -21,7 +21,9 @@ export const wasm = defineBackend({
   async emit(program, variant) {
     const relaxed = variant.needs.includes("relaxed-simd");
     const code = variant.name === "baseline" ? "model.wasm" : `model.${variant.name}.wasm`;
-    return { code, files: { [code]: await assemble(printModule(program, relaxed), relaxed) } };
+    // V8 13.6 makes `v128.const` anew in every round of a loop; the engines without relaxed SIMD do not (NETWORKS.md 6).
+    const text = printModule(program, { relaxed, constantsInMemory: relaxed });
+    return { code, files: { [code]: await assemble(text, relaxed) } };
   },
 });
 

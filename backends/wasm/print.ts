@@ -2,6 +2,7 @@
 
 import type { Func, Program, Stmt } from "../../ir/kernel/types.ts";
 import { visitStatements } from "../../ir/kernel/walk.ts";
+import { type ConstantTable, createConstantTable } from "./constants.ts";
 import { errors } from "./diagnostics.ts";
 import { address, legalMemory, type Printer, printExpression } from "./expression.ts";
 import { STORE, type WasmType, wasmType } from "./instructions.ts";
@@ -65,7 +66,7 @@ function printStatement(s: Stmt, b: Block): string {
 
 const printBody = (body: readonly Stmt[], b: Block): string => body.map((s) => printStatement(s, b)).join("");
 
-export function printFunction(func: Func, relaxed: boolean): string {
+export function printFunction(func: Func, relaxed: boolean, constants?: ConstantTable): string {
   const locals: string[] = [];
   visitStatements(func.body, (s) => {
     if (s.kind === "let") locals.push(`(local $${s.name} ${wasmType(s.value.type)})`);
@@ -75,6 +76,7 @@ export function printFunction(func: Func, relaxed: boolean): string {
   const block: Block = {
     func: func.name,
     relaxed,
+    constants,
     indent: "    ",
     // A dot cannot occur in the names of variables.
     temporary: (type: WasmType) => {
@@ -91,18 +93,25 @@ export function printFunction(func: Func, relaxed: boolean): string {
   return `${func.doc ? `  ;; ${func.doc}\n` : ""}  (func $${func.name}${params}${result}\n${declared}${body}  )\n`;
 }
 
+export interface PrintOptions {
+  readonly relaxed: boolean;
+  /** Whether vectors of equal constants are loaded from a table at the start of the memory. Default false: they are part of the code. */
+  readonly constantsInMemory?: boolean;
+}
+
 /**
  * The module of a legalised program. It imports `env.memory` and exports `run(weights, arena)`, which returns -1; a failed assert stores its
  * fault number plus one at address 0 and traps.
  */
-export function printModule(program: Program, relaxed: boolean): string {
+export function printModule(program: Program, { relaxed, constantsInMemory = false }: PrintOptions): string {
   const entry = program.functions.find((f) => f.name === program.entry);
   if (!entry || entry.result || entry.params.length !== 2 || !entry.params.every((p) => p.type === "ptr"))
     throw errors.badEntry(program.entry);
-  const functions = program.functions.map((f) => printFunction(f, relaxed)).join("");
+  const constants = constantsInMemory ? createConstantTable() : undefined;
+  const functions = program.functions.map((f) => printFunction(f, relaxed, constants)).join("");
   const run = `  (func (export "run") (param $weights i32) (param $arena i32) (result i32)
     (call $${program.entry} (local.get $weights) (local.get $arena))
     (i32.const -1)
   )`;
-  return `(module\n  (import "env" "memory" (memory 1))\n${functions}${run}\n)\n`;
+  return `(module\n  (import "env" "memory" (memory 1))\n${constants?.segment() ?? ""}${functions}${run}\n)\n`;
 }

@@ -1,9 +1,11 @@
 // The elementwise operators after a template's anchor, as code at its store.
 
-import type { Value } from "../../ir/graph.ts";
+import type { Node, Value } from "../../ir/graph.ts";
 import { add, pointer, variable } from "../../ir/kernel/build.ts";
 import type { Expr } from "../../ir/kernel/types.ts";
 import { rewriter } from "../../ir/kernel/walk.ts";
+import { elementOf, isCompute, type OpSet } from "../../ir/op.ts";
+import { some } from "../../ir/scalar/scalar.ts";
 import { ElementLowering, NotVectorizable, type Source } from "./generic/element.ts";
 import { Emitter, keyOf } from "./generic/emitter.ts";
 import { type GenericContext, isImmediate } from "./generic/kernel.ts";
@@ -12,6 +14,16 @@ import type { Epilogue, Site } from "./template.ts";
 import type { Unit } from "./unit.ts";
 
 const LANE = "lane";
+
+/** Functions that take more than a few instructions. */
+const MATHS: ReadonlySet<string> = new Set(["exp", "log", "sin", "cos", "tan", "tanh", "erf", "pow"]);
+
+function isHeavy(n: Node, ops: OpSet): boolean {
+  const op = ops.get(n.op)!;
+  if (!isCompute(op)) return false;
+  const types = [n.inputs.map((v) => v.type), n.results.map((v) => v.type)] as const;
+  return some(elementOf(op, ...types, n.attrs, 0), (s) => (s.kind === "unary" || s.kind === "binary") && MATHS.has(s.op));
+}
 
 /** Everything in the unit that follows `anchor`. Applying it raises NotVectorizable where it cannot be done lane by lane. */
 export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue {
@@ -54,6 +66,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
     return replay(em, value, keep);
   };
   return {
+    heavy: u.nodes.some((n) => n !== anchor.node && isHeavy(n, c.ops)),
     params: operands.map((v) => pointer(names.get(v)!, "read", c.storageOf(v).bytes) as Epilogue["params"][number]),
     bindings: operands.map((v) => ({ kind: "operand", operand: u.operands.indexOf(v) })),
     apply,

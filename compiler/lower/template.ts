@@ -92,8 +92,10 @@ export interface Epilogue {
   /** Pointers to further operands, appended to the kernel's parameters, with their bindings. */
   readonly params: readonly PointerParam[];
   readonly bindings: readonly Binding[];
+  /** Whether it needs registers and time enough that accumulators had better be stored before. */
+  readonly heavy: boolean;
   /** The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once. */
   apply(acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr;
 }
 
-export const noEpilogue: Epilogue = { params: [], bindings: [], apply: (acc) => acc };
+export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, apply: (acc) => acc };

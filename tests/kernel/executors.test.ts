@@ -5,6 +5,7 @@ import { js } from "../../backends/js/index.ts";
 import { wasm } from "../../backends/wasm/index.ts";
 import * as k from "../../ir/kernel/build.ts";
 import type { VariantManifest } from "../../runtime/artifact.ts";
+import { RESERVED } from "../../runtime/executor.ts";
 import { jsExecutor } from "../../runtime/executors/js.ts";
 import { wasmExecutor } from "../../runtime/executors/wasm.ts";
 import { hasFeature } from "../../runtime/features.ts";
@@ -70,7 +71,7 @@ describe("instances", () => {
       const instance = await wasmExecutor.instantiate(source, manifest("wasm"));
       expect(instance.run()).toBe(-1);
       expect(new Int32Array(instance.buffer, instance.arena, 1)[0]).toBe(1);
-      expect(instance.arena).toBe(64 + 128);
+      expect(instance.arena).toBe(RESERVED + 128);
     }
     await expect(wasmExecutor.instantiate({ module: {} }, manifest("wasm"))).rejects.toThrow("WebAssembly.Module");
     await expect(wasmExecutor.instantiate({}, manifest("wasm"))).rejects.toThrow("its bytes, its URL or a compiled module");

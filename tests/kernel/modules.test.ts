@@ -8,6 +8,7 @@ import { printModule, wasm } from "../../backends/wasm/index.ts";
 import { legalize } from "../../compiler/kernel/legalize.ts";
 import * as k from "../../ir/kernel/build.ts";
 import type { Func, Program, Stmt } from "../../ir/kernel/types.ts";
+import { RESERVED } from "../../runtime/executor.ts";
 import { arenaProgram } from "./support.ts";
 
 const arena = k.variable("arena", "ptr");
@@ -62,7 +63,7 @@ describe.each(wasm.variants)("wasm:$name", (variant) => {
   });
 
   it("uses relaxed SIMD in the variant that needs it only", () => {
-    const text = printModule(legalize(everything(), variant.can), variant.needs.includes("relaxed-simd"));
+    const text = printModule(legalize(everything(), variant.can), { relaxed: variant.needs.includes("relaxed-simd") });
     expect(text.includes("relaxed_madd")).toBe(variant.name === "relaxed");
   });
 
@@ -96,7 +97,7 @@ describe("printed code", () => {
   };
 
   it("is readable WebAssembly text", () => {
-    expect(printModule(legalize(relu(), wasm.variants[1]!.can), false)).toBe(`(module
+    expect(printModule(legalize(relu(), wasm.variants[1]!.can), { relaxed: false })).toBe(`(module
   (import "env" "memory" (memory 1))
   ;; max(x, 0) of 16 f32, in place
   (func $relu (param $arena i32)
@@ -104,7 +105,7 @@ describe("printed code", () => {
     (local.set $x (local.get $arena))
     (local.set $n (i32.const 4))
     (loop $loop0
-      (v128.store (local.get $x) (f32x4.max (v128.load (local.get $x)) (v128.const f32x4 0 0 0 0)))
+      (v128.store (local.get $x) (f32x4.add (f32x4.pmax (v128.load (local.get $x)) (v128.const f32x4 0 0 0 0)) (v128.const i64x2 0 0)))
       (local.set $x (i32.add (local.get $x) (i32.const 16)))
       (local.set $n (i32.sub (local.get $n) (i32.const 1)))
       (br_if $loop0 (i32.ne (local.get $n) (i32.const 0))))
@@ -118,6 +119,17 @@ describe("printed code", () => {
   )
 )
 `);
+  });
+
+  it("keeps vector constants in a table in memory if asked to, and in the code once the table is full", () => {
+    const x = k.load("f32x4", arena);
+    const sum = Array.from({ length: 300 }, (_, i) => k.splat("f32x4", k.f32(i + 0.5))).reduce(k.add, x);
+    const body = [k.store("f32x4", arena, k.mul(sum, k.splat("f32x4", k.f32(0.5))))];
+    const text = printModule(arenaProgram(body, 64), { relaxed: true, constantsInMemory: true });
+    expect(text).toContain('(data (i32.const 16) "\\00\\00\\00\\3f\\00\\00\\c0\\3f');
+    const places = [...text.matchAll(/v128.load32_splat offset=(\d+) \(i32.const 0\)/g)].map((m) => Number(m[1]));
+    expect([Math.min(...places), Math.max(...places), new Set(places).size]).toEqual([16, RESERVED - 4, 252]);
+    expect(text.match(/v128.const/g)).toHaveLength(300 - 252);
   });
 
   it("is readable JavaScript", () => {
@@ -194,7 +206,7 @@ describe("what backends refuse", () => {
   const exp = arenaProgram([k.store("f32", arena, k.unary("exp", k.load("f32", arena)))], 4);
 
   it("is what `legalize` has not been over", async () => {
-    expect(await codeOf(() => printModule(exp, false))).toBe("not-legal");
+    expect(await codeOf(() => printModule(exp, { relaxed: false }))).toBe("not-legal");
     expect(await codeOf(() => printJs(exp))).toBe("not-legal");
     expect(await codeOf(() => printJs(arenaProgram([k.let_("x", k.load("f32x4", arena))], 16)))).toBe("not-legal");
   });

@@ -49,10 +49,16 @@ function cases(t: VectorType, a: Expr, b: Expr, memory: Expr): readonly (readonl
     : [0, 1, 5, 7, 8, 31, 63, 64].flatMap((x) =>
         (["shl", "shr"] as const).map((op) => [`${op} ${x}`, k.binary(op, a, amount(x))] as const),
       );
+  const bounds = [0, -0, 6, Number.NaN, Infinity].flatMap((c) =>
+    (["min", "max"] as const).flatMap((op) =>
+      isFloat(t) ? [[`${op} ${c}`, k.binary(op, a, amount(c))] as const, [`${c} ${op}`, k.binary(op, amount(c), b)] as const] : [],
+    ),
+  );
   return [
     ...(isFloat(t) ? FLOAT_UNARY : (["neg", "abs", "not"] as const)).map((op) => [op, k.unary(op, a)] as const),
     ...(isFloat(t) ? FLOAT_BINARY : INT_BINARY).map((op) => [op, k.binary(op, a, b)] as const),
     ...integer,
+    ...bounds,
     ...(isFloat(t) ? [["round_even", k.unary("round_even", a)] as const] : []),
     ...COMPARE.map((op) => [op, k.compare(op, a, b)] as const),
     ["select", k.select(k.compare("lt", a, b), a, b)],

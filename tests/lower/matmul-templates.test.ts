@@ -182,9 +182,10 @@ describe("matmulDynamic", () => {
 /** Adds the coordinates' code, and a residual read at the site: wrong if either is. */
 const codeOf = (shape: readonly number[], coords: readonly number[]): number => coords.reduce((sum, c, axis) => sum * shape[axis]! + c, 0);
 describe("epilogues", () => {
-  const code = (shape: readonly number[]): Epilogue => ({
+  const code = (shape: readonly number[], heavy: boolean): Epilogue => ({
     params: [{ name: "e0", type: "ptr", access: "read", bytes: storage(shape).bytes }],
     bindings: [{ kind: "operand", operand: 1 }],
+    heavy,
     apply(acc, site, keep) {
       const index = site.coords.reduce((sum, c, axis) => add(binary("mul", sum, i32(shape[axis]!)), c), i32(0));
       const at = advance(variable("e0", "ptr"), site.offset);
@@ -200,21 +201,21 @@ describe("epilogues", () => {
     ["matmulSparse left", matmulSparse, { side: "left", leading: [2], t: 11, k: 4, m: 6, density: 0.5 }],
     ["matmulFeatures", matmulFeatures, { side: "left", leading: [2], t: 11, k: 4, m: 6 }],
   ];
-  for (const [name, template, p] of cases)
-    test(name, () => {
+  const both = cases.flatMap((c) => [false, true].map((heavy) => [...c, heavy] as const));
+  for (const [name, template, p, heavy] of both)
+    test(`${name}${heavy ? ", heavy" : ""}`, () => {
       const { spec, operand, expected } = problem(p);
       const shape = spec.output.shape;
-      const lowered = template({ ...spec, epilogue: code(shape) })!;
+      const lowered = template({ ...spec, epilogue: code(shape, heavy) })!;
       const residual = Float32Array.from({ length: expected.length }, random(5));
       const result = blank(spec.output);
       runInterpreted(lowered, [operand, place(residual, spec.output)], [result]);
       // Lanes of a vector share the code of the first one.
       const width = shape.at(-1)!;
-      const whole = width - (width % 4);
       const scattered = spec.side === "right" && template === matmulSparse;
       const sums = expected.map((e, i) => {
         const column = i % width;
-        const first = scattered || column >= whole ? column : column - (column % 4);
+        const first = scattered ? column : column - (column % 4);
         const coords = shape.map((_, axis) => Math.floor(i / shape.slice(axis + 1).reduce((a, b) => a * b, 1)) % shape[axis]!);
         return e + residual[i]! + codeOf(shape, [...coords.slice(0, -1), first]);
       });

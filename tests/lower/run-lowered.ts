@@ -93,7 +93,7 @@ export async function wasmKernel(
     },
     can,
   );
-  const text = printModule(program, can.fma);
+  const text = printModule(program, { relaxed: can.fma });
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536) });
   const views = all.map((b, i) => {
     const view = new Uint8Array(memory.buffer, offsets[i]!, b.length);

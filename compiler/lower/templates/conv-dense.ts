@@ -32,7 +32,7 @@ import {
   tileFirst,
   tilePlace,
 } from "./conv-sweep.ts";
-import { names, startOf, storeTile } from "./store-tile.ts";
+import { startOf, storeTile } from "./store-tile.ts";
 import { planShared, type Segment } from "./tiles.ts";
 
 /** Bytes of weights that stay in the cache while the tiles of an image pass. */
@@ -124,10 +124,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, outputs: number, tile: TileShape
   if (blocks.count === 1) taps[0] = let_("left", full);
   const flat = acc.map((rows) => rows.flat());
   const start = flat.flatMap((all, r) => all.map(() => startOf(f.spec.bias ? bp : undefined, 4 * r)));
-  const scope = names();
-  const finish = acc.flatMap((rows, r) =>
-    storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), r, rows, f.spec.epilogue, scope),
-  );
+  const finish = storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), acc, f.spec.epilogue);
   const step = i32(outputs * f.spec.output.strides[1]!);
   const channels = [
     ...(f.spec.bias ? [let_("bp", variable("bias", "ptr"))] : []),

@@ -21,7 +21,7 @@ import {
   tilePlace,
   tileX,
 } from "./conv-sweep.ts";
-import { names, startOf, storeTile } from "./store-tile.ts";
+import { startOf, storeTile } from "./store-tile.ts";
 import { planSingle } from "./tiles.ts";
 import { readsEveryOther, windowAccumulators, windowTaps } from "./window.ts";
 
@@ -87,7 +87,7 @@ function tileBody(f: ConvFrame, tile: TileShape): Stmt[] {
       let_("xc", advance(tileX, mul(input, i32(source.channel)))),
       ...all.map(({ a }) => let_(a.name, startOf(spec.bias ? bp : undefined, 0))),
       ...(unrolled(f) ? written : looped),
-      ...storeTile(f.target, tilePlace(dst, to, m, tile.last), 0, acc!, spec.epilogue, names()),
+      ...storeTile(f.target, tilePlace(dst, to, m, tile.last), [acc!], spec.epilogue),
       ...(spec.bias ? [set("bp", advance(bp, i32(4)))] : []),
       set("dst", advance(dst, i32(channel))),
       set("to", add(to, i32(channel))),

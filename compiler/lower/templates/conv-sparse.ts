@@ -78,18 +78,18 @@ function tileBody(outer: ConvFrame, blocks: Blocks, panel: Panel | undefined, g:
   const start = acc.flatMap((rows, r) => rows.flat().map(() => startOf(f.spec.bias ? bp : undefined, 4 * r)));
   const channel = f.spec.output.strides[1]!;
   const scope = names();
-  const finish = acc.flatMap((rows, r): Stmt[] => {
-    const to = variable("to");
-    if (!g.sorted) return storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), r, rows, f.spec.epilogue, scope);
+  const inOrder = (): Stmt[] => storeTile(f.target, tilePlace(dst, variable("to"), variable("m"), tile.last), acc, f.spec.epilogue, scope);
+  const sorted = acc.flatMap((rows, r): Stmt[] => {
     // Where the channel lies, from the first of the call.
     const [m, away] = [variable(`m${r}`), variable(`away${r}`)];
     const here = tilePlace(advance(pointerTo("y"), away), add(variable("at"), away), add(tileFirst, m), tile.last);
     return [
       let_(`m${r}`, load("u16", order, 2 * r)),
       let_(`away${r}`, mul(m, i32(channel))),
-      ...storeTile(f.target, here, 0, rows, f.spec.epilogue, scope),
+      ...storeTile(f.target, here, [rows], f.spec.epilogue, scope),
     ];
   });
+  const finish = g.sorted ? sorted : inOrder();
   const next = g.sorted
     ? [set("op", advance(order, i32(2 * g.rows)))]
     : [set("dst", advance(dst, i32(g.rows * channel))), set("to", add(variable("to"), i32(g.rows * channel)))];

@@ -63,7 +63,7 @@ export interface SweepParts {
 /** The functions of all kinds of tiles, and last the one that calls them for output channels `first` to `end` of image `n`. */
 export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
   const { spec, source, target } = f;
-  const buffers: readonly Param[] = [pointer("x", "read", source.bytes), pointer("y", "write", spec.output.bytes)];
+  const buffers: readonly Param[] = [pointer("x", "read", source.bytes), pointer("y", "readwrite", spec.output.bytes)];
   const passed: readonly Param[] = [...parts.streams, ...spec.epilogue.params];
   const tiles = new Map<string, Func>();
   const tileName = (shape: TileShape): string => {
@@ -181,7 +181,7 @@ export function convolution(
   const scratch: readonly PointerParam[] = [...(pack ? [copy] : []), ...(parts.scratch ?? [])];
   const params: readonly Param[] = [
     pointer("x", "read", spec.input.bytes),
-    pointer("y", "write", spec.output.bytes),
+    pointer("y", "readwrite", spec.output.bytes),
     ...scratch,
     ...parts.streams.map((s) => s.param),
     ...spec.epilogue.params,

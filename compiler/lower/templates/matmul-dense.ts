@@ -62,7 +62,7 @@ export function matmulDense(spec: ConstantMatmulSpec): Lowered | undefined {
   const streams = [weights, ...bias];
   const params: readonly Param[] = [
     pointer("x", "read", input.bytes),
-    pointer("y", "write", output.bytes),
+    pointer("y", "readwrite", output.bytes),
     ...streams.map((s) => s.param),
     ...spec.epilogue.params,
   ];
@@ -175,7 +175,7 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
   const params: readonly Param[] = [
     pointer("a", "read", a.bytes),
     pointer("b", "read", b.bytes),
-    pointer("y", "write", output.bytes),
+    pointer("y", "readwrite", output.bytes),
     ...scratch,
     ...spec.epilogue.params,
   ];

@@ -22,7 +22,7 @@ import type { Capabilities } from "../../backend.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
 import { accumulators } from "./conv-blocks.ts";
-import { names, startOf, storeTile, type Target, targetOf } from "./store-tile.ts";
+import { startOf, storeTile, type Target, targetOf } from "./store-tile.ts";
 import { planShared, type Segment, type TilePlan } from "./tiles.ts";
 
 /** Distances in bytes between rows and along the depth K. */
@@ -84,7 +84,6 @@ function tileBody(s: ProductSpec, target: Target, rows: number, vectors: number,
   const columns = Array.from({ length: vectors }, (_, v) => variable(`b${v}`, "f32x4"));
   const bias = s.bias && variable(s.bias.name, "ptr");
   const start = (v: number): Expr => (bias ? load("f32x4", advance(bias, mul(variable("column"), i32(4))), 16 * v) : startOf(undefined, 0));
-  const scope = names();
   const place = {
     dst: variable("y", "ptr"),
     at: variable("at"),
@@ -112,7 +111,7 @@ function tileBody(s: ProductSpec, target: Target, rows: number, vectors: number,
       ],
       compare("ne", left, i32(0)),
     ),
-    ...acc.flatMap((row, r) => storeTile(target, place, r, row, s.epilogue, scope)),
+    ...storeTile(target, place, acc, s.epilogue),
   ];
 }
 
@@ -124,7 +123,7 @@ export function product(s: ProductSpec): Func[] {
   const target = targetOf(s.output);
   const { plan } = s;
   const passed: readonly Param[] = [...(s.bias ? [s.bias] : []), ...s.epilogue.params];
-  const buffers = [pointer("a", "read", s.left.bytes), pointer("b", "read", s.right.bytes), pointer("y", "write", s.output.bytes)];
+  const buffers = [pointer("a", "read", s.left.bytes), pointer("b", "read", s.right.bytes), pointer("y", "readwrite", s.output.bytes)];
   const tiles = new Map<string, Func>();
   const tileName = (rows: number, vectors: number, last: boolean): string => {
     const name = `${s.name}_${rows}x${vectors}${last ? "_end" : ""}`;

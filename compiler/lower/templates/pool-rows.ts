@@ -20,7 +20,7 @@ import {
   tilePlace,
   tileX,
 } from "./conv-sweep.ts";
-import { names, storeTile } from "./store-tile.ts";
+import { storeTile } from "./store-tile.ts";
 import { planSingle } from "./tiles.ts";
 import { type TapOf, windowAccumulators, windowTaps } from "./window.ts";
 
@@ -79,7 +79,6 @@ function tileBody(f: ConvFrame, spec: PoolSpec, divisor: number | Stream | undef
     combine: (a, value) => (spec.op === "max" ? max(a, value) : add(a, value)),
     next: [],
   };
-  const scope = names();
   const width = Math.ceil(f.shape.wo / 4) * 16;
   const body: Stmt[] = [];
   const count = (y: number, v: number): Expr | undefined => {
@@ -107,7 +106,7 @@ function tileBody(f: ConvFrame, spec: PoolSpec, divisor: number | Stream | undef
       ...acc!.flat().map((a) => let_(a.name, start)),
       ...windowTaps(f, tile, acc!, xc, taps),
       ...body,
-      ...storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), 0, values, f.spec.epilogue, scope),
+      ...storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), [values], f.spec.epilogue),
       set("xc", advance(xc, i32(f.source.channel))),
       set("dst", advance(dst, channel)),
       set("to", add(to, channel)),

@@ -1,9 +1,9 @@
 // Sends the accumulators of a tile through the epilogue into the result. Lanes past a row's end are zero, or not stored at all.
 
-import { add, extract, f32, i32, let_, load, shuffle, splat, store, variable } from "../../../ir/kernel/build.ts";
+import { add, advance, extract, f32, for_, i32, let_, load, mul, shuffle, splat, store, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Storage } from "../storage.ts";
-import type { Epilogue, Site } from "../template.ts";
+import { type Epilogue, noEpilogue, type Site } from "../template.ts";
 
 /** The result of a kernel as tiles see it: [N, M, H, W]. */
 export interface Target {
@@ -56,46 +56,114 @@ export function names(): Names {
 
 const ZERO = splat("f32x4", f32(0));
 
-/** Stores `rows` x `vectors` accumulators of output channel `place.channel + r`. */
+/** Where one vector of a tile goes: `at` and `dst` plus `displacement`, at these coordinates. */
+interface Spot extends Pick<TilePlace, "dst" | "at" | "n" | "channel" | "y" | "x"> {
+  readonly displacement: number;
+}
+
+/** Stores one vector, of which the last `4 - lanes` lanes lie past the row's end. */
+function storeVector(target: Target, spot: Spot, value: Expr, lanes: number, epilogue: Epilogue, scope: Names): Stmt[] {
+  const body: Stmt[] = [];
+  const keep = (e: Expr): Expr => {
+    if (e.kind === "var" || e.kind === "const") return e;
+    const name = scope.fresh("t");
+    body.push(let_(name, e));
+    return variable(name, e.type);
+  };
+  const site = (lane: number, wide: 1 | 4): Site => ({
+    coords: [spot.n, spot.channel, spot.y, add(spot.x, i32(lane))],
+    offset: spot.at,
+    displacement: spot.displacement + lane * target.lane,
+    lanes: wide,
+  });
+  if (target.lane === 4) {
+    const whole = epilogue.apply(value, site(0, 4), keep);
+    if (lanes === 4) body.push(store("f32x4", spot.dst, whole, spot.displacement));
+    else if (target.padded) {
+      const cut = [0, 1, 2, 3].map((lane) => (lane < lanes ? lane : 4));
+      body.push(store("f32x4", spot.dst, shuffle(whole, ZERO, cut), spot.displacement));
+    } else {
+      const kept = keep(whole);
+      for (let lane = 0; lane < lanes; lane++) body.push(store("f32", spot.dst, extract(kept, lane), spot.displacement + 4 * lane));
+    }
+  } else {
+    for (let lane = 0; lane < lanes; lane++)
+      body.push(store("f32", spot.dst, epilogue.apply(extract(value, lane), site(lane, 1), keep), spot.displacement + lane * target.lane));
+  }
+  return body;
+}
+
+/** Stores accumulators by output channel (from `place.channel` on), row and vector of a tile. */
 export function storeTile(
   target: Target,
   place: TilePlace,
-  r: number,
-  acc: readonly (readonly Expr[])[],
+  acc: readonly (readonly (readonly Expr[])[])[],
+  epilogue: Epilogue,
+  scope: Names = names(),
+): Stmt[] {
+  if (epilogue.heavy && target.lane === 4)
+    return [...storeTile(target, place, acc, noEpilogue, scope), ...finishTile(target, place, acc, epilogue, scope)];
+  const [, channelStride, rowStride] = target.storage.strides as [number, number, number, number];
+  return acc.flatMap((rows, r) =>
+    rows.flatMap((row, y) =>
+      row.flatMap((value, v) => {
+        const spot = {
+          ...place,
+          channel: add(place.channel, i32(r)),
+          y: add(place.y, i32(y)),
+          x: add(place.x, i32(4 * v)),
+          displacement: r * channelStride + y * rowStride + v * 4 * target.lane,
+        };
+        const lanes = place.last && v === row.length - 1 ? target.tail : 4;
+        return storeVector(target, spot, value, lanes, epilogue, scope);
+      }),
+    ),
+  );
+}
+
+/** A heavy epilogue over a tile in memory, still in the cache: beside its accumulators there would be no registers for it. */
+function finishTile(
+  target: Target,
+  place: TilePlace,
+  acc: readonly (readonly (readonly Expr[])[])[],
   epilogue: Epilogue,
   scope: Names,
 ): Stmt[] {
-  const body: Stmt[] = [];
   const [, channelStride, rowStride] = target.storage.strides as [number, number, number, number];
-  const keep = (value: Expr): Expr => {
-    if (value.kind === "var" || value.kind === "const") return value;
-    const name = scope.fresh("t");
-    body.push(let_(name, value));
-    return variable(name, value.type);
+  const vectors = acc[0]![0]!.length;
+  const cut = place.last && target.tail < 4;
+  const vector = (spot: Spot, lanes: number): Stmt[] => {
+    const name = scope.fresh("raw");
+    const raw = let_(name, load("f32x4", spot.dst, spot.displacement));
+    return [raw, ...storeVector(target, spot, variable(name, "f32x4"), lanes, epilogue, scope)];
   };
-  acc.forEach((row, y) => {
-    row.forEach((value, v) => {
-      const displacement = r * channelStride + y * rowStride + v * 4 * target.lane;
-      const site = (lane: number, lanes: 1 | 4): Site => ({
-        coords: [place.n, add(place.channel, i32(r)), add(place.y, i32(y)), add(place.x, i32(4 * v + lane))],
-        offset: place.at,
-        displacement: displacement + lane * target.lane,
-        lanes,
-      });
-      const lanes = place.last && v === row.length - 1 ? target.tail : 4;
-      if (lanes === 4 && target.lane === 4) {
-        body.push(store("f32x4", place.dst, epilogue.apply(value, site(0, 4), keep), displacement));
-      } else if (target.padded && target.lane === 4) {
-        const whole = epilogue.apply(value, site(0, 4), keep);
-        const cut = [0, 1, 2, 3].map((lane) => (lane < lanes ? lane : 4));
-        body.push(store("f32x4", place.dst, shuffle(whole, ZERO, cut), displacement));
-      } else {
-        for (let lane = 0; lane < lanes; lane++)
-          body.push(store("f32", place.dst, epilogue.apply(extract(value, lane), site(lane, 1), keep), displacement + lane * target.lane));
-      }
-    });
-  });
-  return body;
+  /** `count` rounds of `body`, each `stride` bytes on. */
+  const loop = (spot: Spot, count: number, stride: number, body: (s: Spot, i: Expr) => Stmt[]): Stmt[] => {
+    if (count === 0) return [];
+    if (count === 1) return body(spot, i32(0));
+    const [i, by, at, dst] = ["i", "by", "at", "dst"].map((hint) => scope.fresh(hint)) as [string, string, string, string];
+    const inner = { ...spot, at: variable(at), dst: variable(dst, "ptr") };
+    return [
+      for_(i, i32(0), i32(count), [
+        let_(by, mul(variable(i), i32(stride))),
+        let_(at, add(spot.at, variable(by))),
+        let_(dst, advance(spot.dst, variable(by))),
+        ...body(inner, variable(i)),
+      ]),
+    ];
+  };
+  return loop({ ...place, displacement: 0 }, acc.length, channelStride, (channel, r) =>
+    loop({ ...channel, channel: add(place.channel, r) }, acc[0]!.length, rowStride, (row, y) => {
+      const here = { ...row, y: add(place.y, y) };
+      const last = { ...here, x: add(place.x, i32(4 * (vectors - 1))), displacement: here.displacement + 16 * (vectors - 1) };
+      return [
+        ...Array.from({ length: cut ? vectors - 1 : vectors }, (_, v) =>
+          vector({ ...here, x: add(place.x, i32(4 * v)), displacement: here.displacement + 16 * v }, 4),
+        ).flat(),
+        ...(cut ? vector(last, target.tail) : []),
+      ];
+    }),
+  );
 }
 
 /** First value of an accumulator: the bias behind `ptr`, or zero. */

@@ -60,7 +60,7 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, name: string, passed: 
   });
   const params: Param[] = [
     { name: "x", type: "ptr", access: "read", bytes: source.bytes },
-    { name: "y", type: "ptr", access: "write", bytes: spec.output.bytes },
+    { name: "y", type: "ptr", access: "readwrite", bytes: spec.output.bytes },
     ...["n", "first", "end"].map((p): Param => ({ name: p, type: "i32" })),
     ...passed,
     ...spec.epilogue.params,

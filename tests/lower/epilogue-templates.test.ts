@@ -2,9 +2,9 @@
 
 import { expect, test } from "vitest";
 import type { Epilogue, Lowered } from "../../compiler/lower/template.ts";
-import { convSparse } from "../../compiler/lower/templates/conv-sparse.ts";
 import { convDense } from "../../compiler/lower/templates/conv-dense.ts";
 import { convDepthwise } from "../../compiler/lower/templates/conv-depthwise.ts";
+import { convSparse } from "../../compiler/lower/templates/conv-sparse.ts";
 
 import type { ConvSpec } from "../../compiler/lower/templates/conv-spec.ts";
 import { convWinograd } from "../../compiler/lower/templates/conv-winograd.ts";

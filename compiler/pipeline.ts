@@ -11,6 +11,7 @@ import { expand } from "./passes/expand.ts";
 import { foldBatchnorm } from "./passes/fold-batchnorm.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuse } from "./passes/fuse.ts";
+import { fuseTiles } from "./passes/fuse-tiles.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
 import { recognize } from "./passes/recognize.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
@@ -18,7 +19,17 @@ import type { SparsityFinding } from "./sparsity/finding.ts";
 export type Pipeline = readonly Pass[];
 
 /** What happens to a model between import and lowering, in this order. */
-export const defaultPipeline: Pipeline = [promoteF16, foldConstants, canonicalize, foldBatchnorm, recognize, expand, detectSparsity, fuse];
+export const defaultPipeline: Pipeline = [
+  promoteF16,
+  foldConstants,
+  canonicalize,
+  foldBatchnorm,
+  recognize,
+  expand,
+  detectSparsity,
+  fuse,
+  fuseTiles,
+];
 
 /** The pipeline as text: a line for each pass, with what holds after it. */
 export const describePipeline = (pipeline: Pipeline): string =>

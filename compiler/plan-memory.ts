@@ -57,14 +57,18 @@ class Lives {
       if (s.at) this.touch(s.at.buffer);
     } else if (s.kind === "margins") this.touch(s.place.buffer);
     else if (s.kind === "if") this.touch(s.cond.buffer);
-    else for (const p of [s.trips, s.cond, s.count]) this.touch(p.buffer);
+    else if (s.kind === "loop") for (const p of [s.trips, s.cond, s.count]) this.touch(p.buffer);
   }
 
   walk(steps: readonly Step[]): void {
     for (const s of steps) {
       this.#own(s);
       this.#now++;
-      if (s.kind === "if") {
+      if (s.kind === "tiles") {
+        const from = this.#now - 1;
+        this.walk(s.body);
+        if (s.images > 1) this.loops.push({ from, to: this.#now++ });
+      } else if (s.kind === "if") {
         this.walk(s.then);
         this.walk(s.else);
       } else if (s.kind === "loop") {

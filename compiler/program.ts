@@ -7,6 +7,7 @@ import {
   callStmt,
   compare,
   constant,
+  for_,
   i32,
   if_,
   let_,
@@ -100,8 +101,14 @@ export function buildProgram(
   const faults: string[] = [];
   const order: Step[] = [];
   const [weights, arena] = [variable("weights", "ptr"), variable("arena", "ptr")];
-  const pointerTo = (b: Buffer): Expr =>
-    b.constant ? advance(weights, i32(image.constant(b.constant.data))) : advance(arena, i32(plan.offsets.get(b)!));
+  const pointerTo = (b: Buffer, bytes = 0): Expr =>
+    b.constant ? advance(weights, i32(image.constant(b.constant.data) + bytes)) : advance(arena, i32(plan.offsets.get(b)! + bytes));
+  /** Chains so far: each counts its images by a variable of its own. */
+  let tiles = 0;
+  const pointerAt = ({ buffer, shift }: Place): Expr => {
+    const start = pointerTo(buffer, shift?.bytes);
+    return shift && shift.image > 0 ? advance(start, binary("mul", variable(`image${tiles}`), i32(shift.image))) : start;
+  };
   // `run` addresses whole regions: displacements of loads and stores are the places' offsets.
   const base = (p: Place): { readonly ptr: Expr; readonly offset: number } =>
     p.buffer.constant
@@ -120,9 +127,9 @@ export function buildProgram(
     const args = lowered.bindings.map((b, k): Expr => {
       switch (b.kind) {
         case "operand":
-          return pointerTo(s.operands[b.operand]!.buffer);
+          return pointerAt(s.operands[b.operand]!);
         case "result":
-          return pointerTo(s.results[b.result]!.buffer);
+          return pointerAt(s.results[b.result]!);
         case "packed":
           return advance(weights, i32(image.packed(b.packed)));
         case "scratch":
@@ -135,15 +142,15 @@ export function buildProgram(
   const copy = (s: Step & { kind: "copy" }): Stmt[] => {
     if (s.bytes === 0) return [];
     const name = functions.add([copyFunction(s.bytes)], "copy", 0);
-    const target = pointerTo(s.to.buffer);
-    if (!s.at) return [callStmt(name, [target, pointerTo(s.from.buffer)])];
+    const target = pointerAt(s.to);
+    if (!s.at) return [callStmt(name, [target, pointerAt(s.from)])];
     const shift = binary("mul", { kind: "cast", type: "i32", a: read("i64", s.at) }, i32(s.bytes));
-    return [callStmt(name, [advance(target, shift), pointerTo(s.from.buffer)])];
+    return [callStmt(name, [advance(target, shift), pointerAt(s.from)])];
   };
 
-  const statements = (steps: readonly Step[]): Stmt[] =>
+  const statements = (steps: readonly Step[], printed = true): Stmt[] =>
     steps.flatMap((s): Stmt[] => {
-      order.push(s);
+      if (printed) order.push(s);
       switch (s.kind) {
         case "kernel":
           return [call(s)];
@@ -151,6 +158,12 @@ export function buildProgram(
           return copy(s);
         case "margins":
           return [callStmt(functions.add([marginsFunction(s.place.storage)], "margins", 0), [pointerTo(s.place.buffer)])];
+        case "tiles": {
+          order.push(...s.whole);
+          tiles++;
+          const body = statements(s.body, false);
+          return s.images === 1 ? body : [for_(`image${tiles}`, i32(0), i32(s.images), body)];
+        }
         case "if":
           return [if_(read("bool", s.cond), statements(s.then), statements(s.else))];
         case "loop": {

@@ -96,6 +96,7 @@ function kernelSteps(steps: readonly Step[], times = 1, step?: number): readonly
   return steps.flatMap((s, k): readonly Placed[] => {
     const at = step ?? k;
     if (s.kind === "kernel") return [[s, times, at]];
+    if (s.kind === "tiles") return kernelSteps(s.whole, times, at);
     if (s.kind === "if") return [...kernelSteps(s.then, times, at), ...kernelSteps(s.else, times, at)];
     return s.kind === "loop" ? kernelSteps(s.body, times * Number(s.trips.buffer.constant?.data[0] ?? 1), at) : [];
   });

@@ -9,6 +9,7 @@ import { assignFeatures } from "./assign-features.ts";
 import { wantsRows } from "./match-conv.ts";
 import { poolWantsRows } from "./match-pool.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
+import { tilesWantRows } from "./stripes.ts";
 
 export interface Assignment {
   /** Where a node's result is written. */
@@ -38,7 +39,7 @@ export function assignStorage(graph: Graph): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
   for (const node of order) {
-    const want = wantsRows(node, graph.ops) ?? poolWantsRows(node, graph.ops);
+    const want = tilesWantRows(node, graph.ops) ?? wantsRows(node, graph.ops) ?? poolWantsRows(node, graph.ops);
     if (!want) continue;
     if (want.input) margins.set(want.input, widest(margins.get(want.input), want.margin));
     for (const r of node.results) margins.set(r, widest(margins.get(r), { rows: 0, columns: 0 }));

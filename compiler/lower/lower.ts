@@ -13,6 +13,7 @@ import { readingOf } from "./reading.ts";
 import { lowerRelayout, relaidConstant } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
 import { flat, type Storage, sameStorage } from "./storage.ts";
+import { chainOf, lowerStripes } from "./stripes.ts";
 import type { Lowered } from "./template.ts";
 import { templateFor } from "./templates.ts";
 import { isGeneric, unitOf } from "./unit.ts";
@@ -204,6 +205,28 @@ class GraphLowering {
     return this.#in(v, flat(v.type), v.node);
   }
 
+  #tiles(node: Node): void {
+    const result = this.#result(node.results[0]!);
+    const context = {
+      ops: this.#graph.ops,
+      storageOf: (v: Value) => this.place(v).storage,
+      constantOf: this.#tensorOf,
+      vectors: this.#can.vectors.length > 0,
+      place: (v: Value) => this.place(v),
+      result,
+    };
+    const tiles = lowerStripes(node, context, this.#can);
+    if (tiles) {
+      this.steps.push(tiles);
+      return;
+    }
+    const { params } = node.attrs.body as Graph;
+    params.forEach((p, i) => this.#env.set(p, this.place(node.inputs[i]!)));
+    const chain = chainOf(node);
+    this.#env.set(chain.at(-1)!.results[0]!, result);
+    for (const member of chain) this.#unit(member);
+  }
+
   #if(node: Node): void {
     const [cond, ...xs] = node.inputs.map((v) => this.#flat(v, node));
     const results = node.results.map((r) => this.#result(r));
@@ -264,6 +287,8 @@ class GraphLowering {
       case "transpose":
       case "slice":
         return this.#view(node);
+      case "tiles":
+        return this.#tiles(node);
       case "bound": {
         this.#env.set(node.results[0]!, this.place(node.inputs[0]!));
         return;

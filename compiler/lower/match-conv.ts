@@ -8,6 +8,7 @@ import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
 import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Margin } from "./storage.ts";
+import type { RowReach } from "./stripe-plan.ts";
 import type { Lowered } from "./template.ts";
 import { convDense } from "./templates/conv-dense.ts";
 import { convDepthwise } from "./templates/conv-depthwise.ts";
@@ -24,6 +25,27 @@ function imageConv(u: Unit, ops: OpSet): Node | undefined {
   const conv = anchorOf(u, "conv", ops);
   return conv && conv.inputs[0]!.type.shape.length === 4 ? conv : undefined;
 }
+
+/** The rows that a node's convolution reads: undefined unless a convolution template takes it. */
+export function rowReachOf(node: Node, ops: OpSet): RowReach | undefined {
+  if (!wantsRows(node, ops)) return undefined;
+  const conv = imageConv(unitOf(node), ops)!;
+  const attr = (name: string): number => (conv.attrs[name] as readonly number[])[0]!;
+  const [x, w] = conv.inputs.map((v) => v.type.shape as readonly number[]);
+  return {
+    height: conv.results[0]!.type.shape[2] as number,
+    inputHeight: x![2]!,
+    stride: attr("strides"),
+    top: attr("pads"),
+    taps: (w![2]! - 1) * attr("dilations") + 1,
+  };
+}
+
+/** The activation that the node's convolution reads, as an operand of the node. */
+export const convInput = (node: Node, ops: OpSet): Value => {
+  const u = unitOf(node);
+  return outer(u, imageConv(u, ops)!.inputs[0]!);
+};
 
 /** The activation that a node's template reads as rows of channels, and the zero margin that it needs; strided ones copy it anyway. */
 export function wantsRows(node: Node, ops: OpSet): { readonly input: Value | undefined; readonly margin: Margin } | undefined {
@@ -44,7 +66,13 @@ function winograd(spec: ConvSpec): Lowered | undefined {
   return best && convWinograd(spec, best.m);
 }
 
-export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
+/** Of the rows of zeros that the convolution has around its input, those that a part of it has. */
+export interface RowPads {
+  readonly top: number;
+  readonly bottom: number;
+}
+
+export function lowerConv(u: Unit, c: GenericContext, can: Capabilities, rows?: RowPads): Lowered | undefined {
   const conv = imageConv(u, c.ops);
   if (!conv) return undefined;
   const [x, w, b] = conv.inputs;
@@ -52,6 +80,7 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
   if (!weights || (b && !bias)) return undefined;
   const epilogue = epilogueOf(u, conv.results[0]!, c);
   const { layout } = outer(u, w!).type;
+  const [top, left, bottom, right] = conv.attrs["pads"] as unknown as ConvSpec["pads"];
   const spec: ConvSpec = {
     name: kernelName(u),
     input: c.storageOf(outer(u, x!)),
@@ -60,7 +89,7 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities): Lowere
     kernel: pair(weights.shape.slice(2)),
     strides: pair(conv.attrs["strides"] as readonly number[]),
     dilations: pair(conv.attrs["dilations"] as readonly number[]),
-    pads: conv.attrs["pads"] as unknown as ConvSpec["pads"],
+    pads: rows ? [rows.top, left, rows.bottom, right] : [top, left, bottom, right],
     groups: conv.attrs["group"] as number,
     ...(layout ? { block: blockOf(layout, "first") } : {}),
     ...(bias ? { bias: bias.data as Float32Array } : {}),

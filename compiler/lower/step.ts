@@ -19,6 +19,8 @@ export interface Buffer {
 export interface Place {
   readonly buffer: Buffer;
   readonly storage: Storage;
+  /** Bytes that kernels find the buffer to start later than it does: for parts of a value. `image` is added for each image of `tiles`. */
+  readonly shift?: { readonly bytes: number; readonly image: number };
 }
 
 export type Step =
@@ -30,10 +32,18 @@ export type Step =
       readonly operands: readonly Place[];
       readonly results: readonly Place[];
     }
-  /** Copies a flat value; `at` counts iterations of a loop (i64) and moves the target by as many times `bytes`. */
+  /** Copies bytes that lie together; `at` counts iterations of a loop (i64) and moves the target by as many times `bytes`. */
   | { readonly kind: "copy"; readonly from: Place; readonly to: Place; readonly bytes: number; readonly at?: Place }
   /** Clears the bytes of a padded buffer that hold no element. */
   | { readonly kind: "margins"; readonly place: Place }
+  /** A chain of kernels, executed for `images` images in turn, a few rows at a time. `whole` stands for the parts of each member. */
+  | {
+      readonly kind: "tiles";
+      readonly node: Node;
+      readonly images: number;
+      readonly body: readonly Step[];
+      readonly whole: readonly (Step & { readonly kind: "kernel" })[];
+    }
   | { readonly kind: "if"; readonly node: Node; readonly cond: Place; readonly then: readonly Step[]; readonly else: readonly Step[] }
   /** Runs `body` while `cond` (bool) holds and `count` (i64, from 0) is less than `trips` (i64). */
   | {

@@ -7,13 +7,16 @@ import { definePass } from "../pass.ts";
 import { canonicalize } from "./canonicalize.ts";
 import { foldConstants } from "./fold-constants.ts";
 
-const isComposite = (g: Graph, op: string): boolean => op !== "fused" && isCompose(g.ops.get(op)!);
+/** Compositions by form only: what lowering computes as one. */
+const REGIONS: ReadonlySet<string> = new Set(["fused", "tiles"]);
+
+const isComposite = (g: Graph, op: string): boolean => !REGIONS.has(op) && isCompose(g.ops.get(op)!);
 
 function expandOnce(g: Graph): Graph {
   if (!topological(g.outputs).some((n) => isComposite(g, n.op))) return g;
   return rebuild(g, new GraphBuilder(g.ops, g.weights), (n, inputs, b) => {
     const op = g.ops.get(n.op)!;
-    return op && n.op !== "fused" && isCompose(op) ? op.compose(b, inputs, n.attrs, n.locs[0]) : undefined;
+    return op && isComposite(g, n.op) && isCompose(op) ? op.compose(b, inputs, n.attrs, n.locs[0]) : undefined;
   });
 }
 

@@ -60,6 +60,18 @@ export const fused = defineOp({
   compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
 });
 
+export const tiles = defineOp({
+  name: "tiles",
+  doc: "The region `body`, a chain of convolutions, executed depth-first: `rows` rows of its result at a time. Its meaning is its body's.",
+  operands: ["...xs"],
+  infer(c) {
+    const body = c.attrs.body as Graph;
+    checkParams(c, body, c.types, "the body");
+    return body.outputs.map((o) => o.type);
+  },
+  compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
+});
+
 export const if_ = defineOp({
   name: "if",
   doc: "The results of region `then` where the scalar `cond` holds, else of region `else`. The regions' parameters are `xs`.",
@@ -122,4 +134,4 @@ export const bound = defineOp({
   },
 });
 
-export const coreOps = [param, constant, fused, if_, loop, bound] as const;
+export const coreOps = [param, constant, fused, tiles, if_, loop, bound] as const;

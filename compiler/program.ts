@@ -157,7 +157,7 @@ export function buildProgram(
         case "copy":
           return copy(s);
         case "margins":
-          return [callStmt(functions.add([marginsFunction(s.place.storage)], "margins", 0), [pointerTo(s.place.buffer)])];
+          return [callStmt(functions.add([marginsFunction(s.place.storage, s.around)], "margins", 0), [pointerTo(s.place.buffer)])];
         case "tiles": {
           order.push(...s.whole);
           tiles++;

@@ -9,6 +9,7 @@ import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { lowerGeneric } from "./generic/kernel.ts";
+import { spareMargins } from "./margins.ts";
 import { readingOf } from "./reading.ts";
 import { lowerRelayout, relaidConstant } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
@@ -318,5 +319,10 @@ export function lowerGraph(graph: Graph, can: Capabilities): LoweredGraph {
     for (const d of value.type.shape) if (typeof d !== "number") counts.set(d.value, lowering.flatOutput(d.value));
     return { value, place: lowering.flatOutput(value) };
   });
-  return { steps: lowering.steps, inputs: graph.params.map((value) => ({ value, place: params.get(value)! })), outputs, counts };
+  return {
+    steps: spareMargins(lowering.steps),
+    inputs: graph.params.map((value) => ({ value, place: params.get(value)! })),
+    outputs,
+    counts,
+  };
 }

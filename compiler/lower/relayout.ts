@@ -132,8 +132,8 @@ export function copyFunction(bytes: number): Func {
   return { name: "copy", params: [pointer("y", "write", bytes), pointer("x", "read", bytes)], body: em.body };
 }
 
-/** Zeroes the bytes of a `rows` storage [N, C, H, W] that hold no element. */
-export function marginsFunction(s: Storage): Func {
+/** Zeroes the bytes of a `rows` storage [N, C, H, W] that hold no element; `around`: but not those behind each row. */
+export function marginsFunction(s: Storage, around = false): Func {
   const em = new Emitter();
   const y = em.parameter("y", "ptr");
   const [n, c, h, w] = s.shape as [number, number, number, number];
@@ -152,7 +152,7 @@ export function marginsFunction(s: Storage): Func {
   const gap = channel - 4 * w;
   const last = s.offset + (n - 1) * image + h * row;
   clear(i32(0), s.offset);
-  if (gap > 0) {
+  if (gap > 0 && !around) {
     em.loop("n", i32(0), i32(n), 1, (i) =>
       em.loop("h", i32(0), i32(h), 1, (j) =>
         em.loop("c", i32(0), i32(c), 1, (k) => clear(add(bytesAt(s, [i, k, j, i32(0)]), i32(4 * w)), gap)),

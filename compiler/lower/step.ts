@@ -34,8 +34,8 @@ export type Step =
     }
   /** Copies bytes that lie together; `at` counts iterations of a loop (i64) and moves the target by as many times `bytes`. */
   | { readonly kind: "copy"; readonly from: Place; readonly to: Place; readonly bytes: number; readonly at?: Place }
-  /** Clears the bytes of a padded buffer that hold no element. */
-  | { readonly kind: "margins"; readonly place: Place }
+  /** Clears the bytes of a padded buffer that hold no element; `around` alone where the kernels clear those behind each row. */
+  | { readonly kind: "margins"; readonly place: Place; readonly around?: boolean }
   /** A chain of kernels, executed for `images` images in turn, a few rows at a time. `whole` stands for the parts of each member. */
   | {
       readonly kind: "tiles";

@@ -70,6 +70,8 @@ export interface Lowered {
   readonly overwrites?: readonly number[];
   /** It brings a value from one layout to another, and computes nothing. */
   readonly moves?: true;
+  /** Whether it stores zeros behind the rows of a padded result, up to the next row. */
+  readonly zeroes?: boolean;
   /** For `explain`: why this kernel, which format. */
   readonly why: string;
   readonly format?: string;

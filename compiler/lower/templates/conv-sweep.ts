@@ -102,7 +102,7 @@ export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
     const here = { y: oy, x: variable(`row${i}`, "ptr"), at: variable(`at${i}`) };
     const inner = parts.plan.vectors.flatMap((xs, j) => {
       // Only the last vector of a row may be cut; its tile is a kind of its own where that is so.
-      const ends = j === parts.plan.vectors.length - 1 && target.tail < 4;
+      const ends = j === parts.plan.vectors.length - 1 && target.ends;
       const before = ends ? xs.count - 1 : xs.count;
       const kind = { rows: ys.size, vectors: xs.size };
       const id = `${i}_${j}`;
@@ -206,6 +206,7 @@ export function convolution(
     bindings,
     faults: [],
     why,
+    ...(f.target.padded && f.target.lane === 4 ? { zeroes: true } : {}),
     ...(format === undefined ? {} : { format }),
   };
 }

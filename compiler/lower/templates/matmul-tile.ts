@@ -155,7 +155,7 @@ export function product(s: ProductSpec): Func[] {
   };
 
   const body = plan.vectors.flatMap((xs, j) => {
-    const ends = j === plan.vectors.length - 1 && target.tail < 4;
+    const ends = j === plan.vectors.length - 1 && target.ends;
     const before = ends ? xs.count - 1 : xs.count;
     const loop = (from: number, count: number, last: boolean, id: string): Stmt =>
       for_(

@@ -13,6 +13,10 @@ export interface Target {
   readonly tail: number;
   /** Whether a row's last vector may be stored whole, with zeros past the end. */
   readonly padded: boolean;
+  /** Whole vectors of zeros behind a row's last one, up to the next row of elements; stored with it. */
+  readonly gap: number;
+  /** Whether the tile that ends a row differs from the others. */
+  readonly ends: boolean;
   /** Bytes between lanes. Where they are not neighbours, each is stored on its own. */
   readonly lane: number;
 }
@@ -24,13 +28,11 @@ export function targetOf(storage: Storage): Target {
   const apart = storage.strides.slice(0, 3).every((stride, axis) => storage.shape[axis] === 1 || stride >= room);
   const last =
     storage.offset + storage.strides.reduce((sum, stride, axis) => sum + (axis < 3 ? (storage.shape[axis]! - 1) * stride : 0), 0);
-  return {
-    storage,
-    vectors,
-    tail: width - 4 * (vectors - 1),
-    padded: storage.zeroed && apart && last + room <= storage.bytes,
-    lane: storage.strides[3]!,
-  };
+  const padded = storage.zeroed && apart && last + room <= storage.bytes;
+  const [, pitch, row] = storage.strides as [number, number, number];
+  const gap = padded && storage.strides[3] === 4 && pitch <= row ? Math.max(0, Math.floor(pitch / 16) - vectors) : 0;
+  const tail = width - 4 * (vectors - 1);
+  return { storage, vectors, tail, padded, gap, ends: tail < 4 || gap > 0, lane: storage.strides[3]! };
 }
 
 /** Where a tile lies. `at` is the byte of its first element in the result, `dst` the pointer to it. */
@@ -114,8 +116,11 @@ export function storeTile(
           x: add(place.x, i32(4 * v)),
           displacement: r * channelStride + y * rowStride + v * 4 * target.lane,
         };
-        const lanes = place.last && v === row.length - 1 ? target.tail : 4;
-        return storeVector(target, spot, value, lanes, epilogue, scope);
+        const last = place.last && v === row.length - 1;
+        const gap = Array.from({ length: last ? target.gap : 0 }, (_, i) =>
+          store("f32x4", spot.dst, ZERO, spot.displacement + 16 * (i + 1)),
+        );
+        return [...storeVector(target, spot, value, last ? target.tail : 4, epilogue, scope), ...gap];
       }),
     ),
   );

@@ -224,7 +224,7 @@ export function outputStage(f: ConvFrame, plan: WinogradPlan, size: number, name
   const stored = (vectors: number, last: boolean): Stmt[] =>
     storeTile(target, { ...place(last), ...where }, [[values.slice(0, vectors)]], spec.epilogue, ids);
   const ends = Math.ceil((shape.wo - width * (plan.across - 1)) / 4);
-  const cut = shape.wo % width !== 0;
+  const cut = shape.wo % width !== 0 || target.gap > 0;
   const end = stored(ends, true);
   const whole = plan.across > 1 || !cut ? stored(m, false) : [];
   const bytes = stageBytes(f, plan);

@@ -27,9 +27,6 @@ const extents = (v: Value): readonly number[] => v.type.shape as readonly number
 const sizeOf = (v: Value): number => extents(v).reduce((a, d) => a * d, 1);
 const isPlain = (v: Value): boolean => v.type.dtype === "f32" && isStatic(v.type) && sizeOf(v) > 1;
 
-/** Operators that read their first operand where they write, though they are not elementwise. */
-const ALONGSIDE: ReadonlySet<string> = new Set(["attention_mask"]);
-
 /** Operands of the result's shape, besides `but`. */
 const alongside = (u: Unit, but: readonly Value[]): Value[] =>
   u.operands.filter(
@@ -53,9 +50,7 @@ function roleOf(g: Graph, node: Node): Role | undefined {
   }
   const reduction = anchorOf(u, "reduce", g.ops);
   if (reduction) return { node, result, kind: "reduces", reads: reduction.inputs.map((v) => outer(u, v)) };
-  const inRows = u.nodes.every(
-    (n) => isElementwise(g.ops.get(n.op)!) || ALONGSIDE.has(n.op) || (n.op === "reduce" && n.attrs.keepdims === true),
-  );
+  const inRows = u.nodes.every((n) => isElementwise(g.ops.get(n.op)!) || (n.op === "reduce" && n.attrs.keepdims === true));
   const reads = alongside(u, []);
   return inRows && reads.length > 0 ? { node, result, kind: "follows", reads } : undefined;
 }

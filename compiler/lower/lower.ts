@@ -10,6 +10,7 @@ import type { Capabilities } from "../backend.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { lowerGeneric } from "./generic/kernel.ts";
 import { spareMargins } from "./margins.ts";
+import { lowerRows } from "./generic/rows.ts";
 import { readingOf } from "./reading.ts";
 import { lowerRelayout, relaidConstant } from "./relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./step.ts";
@@ -150,7 +151,7 @@ class GraphLowering {
     );
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
-    const fast = templateFor(unit, context, this.#can);
+    const fast = templateFor(unit, context, this.#can) ?? lowerRows(unit, context);
     for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
   }
 

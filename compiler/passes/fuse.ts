@@ -5,6 +5,7 @@ import { isCompute, type OpSet } from "../../ir/op.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { type Dim, isStatic, sameShape, sizeOf } from "../../ir/types.ts";
 import { definePass } from "../pass.ts";
+import { type Choice, rowsEndingIn } from "./row-clusters.ts";
 
 /** A kernel with more operands runs out of registers for its pointers. */
 const MOST_OPERANDS = 12;
@@ -111,16 +112,26 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
     return c;
   };
 
+  const choice: Choice = {
+    position: (n) => position.get(n)!,
+    usedOnlyBy(n, members) {
+      const by = users.get(n) ?? [];
+      return roleOf(g.ops, n) !== "outside" && !claimed.has(n) && by.length === uses.get(n.results[0]!) && by.every((u) => members.has(u));
+    },
+    isElementwise: (n) => roleOf(g.ops, n) === "elementwise",
+    isEpilogue: (n) => n.inputs.some(({ node }) => (ANCHORS.get(node.op) ?? 0) > 1 && choice.usedOnlyBy(node, new Set([n]))),
+  };
+  const rowsOf = (root: Node): readonly Node[] | undefined => {
+    const rows = rowsEndingIn(root, choice);
+    return rows && rows.length <= MOST_NODES && operandsOf(rows, new Set(rows)).length <= MOST_OPERANDS ? rows : undefined;
+  };
+
   const clusters = new Map<Node, readonly Node[]>();
   for (const root of order.toReversed()) {
     if (claimed.has(root) || roleOf(g.ops, root) === "outside") continue;
-    const { members } = grow(root);
+    const members = rowsOf(root) ?? [...grow(root).members].sort((a, b) => position.get(a)! - position.get(b)!);
     for (const m of members) claimed.add(m);
-    if (members.size > 1)
-      clusters.set(
-        root,
-        [...members].sort((a, b) => position.get(a)! - position.get(b)!),
-      );
+    if (members.length > 1) clusters.set(root, members);
   }
   return clusters;
 }

@@ -231,8 +231,21 @@ const HEAVY: ReadonlySet<string> = new Set(["conv", "conv_transpose", "matmul"])
 const fromProduct = (b: GraphBuilder, v: Value, depth = 4): boolean =>
   HEAVY.has(v.node.op) || (depth > 0 && elementwise(b, v) && v.node.inputs.some((w) => fromProduct(b, w, depth - 1)));
 
-/** Views end fusion: behind elementwise operators they do no harm. */
+/** Views end fusion: behind elementwise operators and reductions they do no harm. */
 const sinking: readonly Rule[] = [
+  rule(
+    "reduce(reshape(x)) of last axes that the view keeps -> reshape(reduce(x))",
+    op("reduce", op("reshape", any("x", fixed))),
+    ({ x }, b, root) => {
+      const [inner, outer] = [extents(x.type), extents(root.node.inputs[0]!.type)];
+      const axes = ints(root, "axes");
+      const count = outer.length - Math.min(...axes);
+      const last = (shape: readonly number[]) => shape.slice(-count).join();
+      if (!fixed(root) || axes.length !== count || count >= inner.length || last(inner) !== last(outer)) return undefined;
+      const own = Array.from({ length: count }, (_, k) => inner.length - count + k);
+      return reshaped(b, b.value("reduce", [x], { ...root.node.attrs, axes: own }, root.node.locs), extents(root.type));
+    },
+  ),
   {
     name: "f(reshape(x), ys..) -> reshape(f(x, ys'..)), f elementwise",
     match: any("root"),

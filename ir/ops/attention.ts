@@ -19,6 +19,7 @@ export const attentionMask = defineOp({
     "is added, or, if bool, must hold; keys beyond its extent are hidden. `counted`: the last operand, i64[batch], is how many keys count; with `causal`, the " +
     "queries are the last of them.",
   operands: ["scores", "...limits"],
+  elementwise: "first",
   infer(c) {
     const shape = staticShape(c, 0);
     const mask = c.attrs["masked"] ? c.types[1]! : undefined;

@@ -13,6 +13,7 @@ import {
   fma,
   i32,
   load,
+  replace,
   select,
   splat,
   unary,
@@ -22,7 +23,7 @@ import { type Expr, isVector, MEMORY_BYTES, type ValueType, type VectorType } fr
 import { operands } from "../../../ir/kernel/walk.ts";
 import { coordinate, elementOf, isCompute, type OpSet } from "../../../ir/op.ts";
 import { fromF16 } from "../../../ir/scalar/f16.ts";
-import { readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
+import { children, readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { memoryOf, type Storage } from "../storage.ts";
@@ -82,7 +83,6 @@ type Env = ReadonlyMap<string, Expr>;
 export class ElementLowering {
   readonly #em: Emitter;
   readonly #options: ElementOptions;
-  readonly #ids = new Map<Node, number>();
   readonly #mentions = new WeakMap<Expr, boolean>();
 
   constructor(em: Emitter, options: ElementOptions) {
@@ -101,9 +101,7 @@ export class ElementLowering {
       case "given":
         return source.value;
       case "node": {
-        let id = this.#ids.get(source.node);
-        if (id === undefined) this.#ids.set(source.node, (id = this.#ids.size));
-        const key = `node ${id}.${v.index} ${coords.map(keyOf).join()}`;
+        const key = `node ${this.#em.idOf(source.node)}.${v.index} ${coords.map(keyOf).join()}`;
         return this.#em.once(key, coords, () => this.#compute(source.node, v.index, coords));
       }
     }
@@ -170,6 +168,14 @@ export class ElementLowering {
     return true;
   }
 
+  /** A coordinate as four lanes, each with its own. */
+  #counted(e: Expr): Expr {
+    const step = coefficient(e, this.#options.lane!, (x) => this.#mentionsLane(x));
+    if (step === undefined) throw new NotVectorizable();
+    const lanes = [1, 2, 3].reduce<Expr>((v, lane) => replace(v, lane, i32(lane * step)), splat("i32x4", i32(0)));
+    return binary("add", splat("i32x4", e), lanes);
+  }
+
   #wide(e: Expr): Expr {
     if (isVector(e.type)) return e;
     const to = VECTOR[e.type];
@@ -193,8 +199,7 @@ export class ElementLowering {
         return constant(s.type, s.value);
       case "index": {
         const e = env.get(s.name)!;
-        if (this.#mentionsLane(e)) throw new NotVectorizable();
-        return e;
+        return this.#mentionsLane(e) ? this.#counted(e) : e;
       }
       case "extent": {
         const d = node.inputs[s.operand]!.type.shape[s.axis]!;
@@ -286,11 +291,32 @@ export class ElementLowering {
     return some(s, (x) => x.kind === "index" && env.has(x.name) && this.#mentionsLane(env.get(x.name)!));
   }
 
+  /** Whether lanes are told apart by their coordinates, not only by what lies there. */
+  #counts(s: Scalar, env: Env): boolean {
+    if (s.kind === "index") return this.#mentionsLane(env.get(s.name)!);
+    return s.kind !== "read" && children(s).some((x) => this.#counts(x, env));
+  }
+
+  /** Whether an operand has elements at all coordinates that the loops around count. */
+  #isInside(s: Scalar & { kind: "read" }, env: Env, node: Node): boolean {
+    return s.at.every((at, axis) => {
+      if (at.kind === "const") return true;
+      const range = at.kind === "index" ? this.#em.range(env.get(at.name)!) : undefined;
+      const extent = node.inputs[s.operand]!.type.shape[axis]!;
+      return range !== undefined && range.low >= 0 && typeof extent === "number" && range.high < extent;
+    });
+  }
+
   #select(s: Scalar & { kind: "select" }, env: Env, node: Node): Expr {
     const cond = this.#scalar(s.cond, env, node);
     const go = (x: Scalar): Expr => this.#scalar(x, env, node);
     if (cond.kind === "const") return go(cond.value ? s.a : s.b);
-    if (isVector(cond.type)) return select(cond, this.#wide(go(s.a)), this.#wide(go(s.b)));
+    if (isVector(cond.type)) {
+      // Both sides are computed for all lanes: where coordinates decide, what is read must be there whatever they are.
+      const placed = (x: Scalar): boolean => x.kind === "reduce" || (x.kind === "read" && !this.#isInside(x, env, node));
+      if (this.#counts(s.cond, env) && [s.a, s.b].some((x) => some(x, placed))) throw new NotVectorizable();
+      return select(cond, this.#wide(go(s.a)), this.#wide(go(s.b)));
+    }
     const wide = this.#varies(s.a, env) || this.#varies(s.b, env);
     const guarded =
       some(s.a, (x) => x.kind === "read" || x.kind === "reduce") || some(s.b, (x) => x.kind === "read" || x.kind === "reduce");
@@ -370,4 +396,4 @@ const MOST_UNROLLED = 9;
 const roundsOf = (over: readonly { readonly extent: Scalar }[]): number =>
   over.reduce((n, axis) => n * (axis.extent.kind === "const" ? Number(axis.extent.value) : Number.POSITIVE_INFINITY), 1);
 
-const COMBINE = { sum: "add", prod: "mul", and: "and", or: "or", min: "min", max: "max" } as const;
+export const COMBINE = { sum: "add", prod: "mul", and: "and", or: "or", min: "min", max: "max" } as const;

@@ -21,6 +21,7 @@ export class Emitter {
   readonly #mutable = new Set<string>();
   readonly #levels = new WeakMap<Expr, number>();
   readonly #ranges = new Map<string, Range>();
+  readonly #ids = new Map<object, number>();
   #fresh = 0;
 
   /** The statements of the outermost scope. */
@@ -30,6 +31,13 @@ export class Emitter {
 
   name(hint: string): string {
     return `${hint}${this.#fresh++}`;
+  }
+
+  /** A number for an object, for keys. */
+  idOf(o: object): number {
+    const known = this.#ids.get(o) ?? this.#ids.size;
+    this.#ids.set(o, known);
+    return known;
   }
 
   /** Parameters are known everywhere. */

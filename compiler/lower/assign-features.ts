@@ -45,7 +45,7 @@ function roleOf(g: Graph, node: Node): Role | undefined {
     if (a.node.op === "const" || a.type.shape.length < 2 || b.type.shape.length < 2) return undefined;
     const reads = [a, b, ...alongside(u, [a, b])];
     if (b.node.op !== "const") return { node, result, kind: "product", reads };
-    const sparse = b.type.layout === "csr" || b.type.layout === "csc";
+    const sparse = b.type.layout !== undefined;
     return b.type.shape.length === 2 ? { node, result, kind: "linear", reads: reads.toSpliced(1, 1), sparse } : undefined;
   }
   const reduction = anchorOf(u, "reduce", g.ops);

@@ -4,8 +4,8 @@ import { type Graph, GraphBuilder, type Node, topological, useCounts, type Value
 import { isCompute, type OpSet } from "../../ir/op.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { type Dim, isStatic, sameShape, sizeOf } from "../../ir/types.ts";
+import { type Choice, rowsEndingIn } from "../fusion/row-clusters.ts";
 import { definePass } from "../pass.ts";
-import { type Choice, rowsEndingIn } from "./row-clusters.ts";
 
 /** A kernel with more operands runs out of registers for its pointers. */
 const MOST_OPERANDS = 12;

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../../compiler/backend.ts";
-import { flat, type Storage } from "../../compiler/lower/storage.ts";
+import { features as featureRows, flat, type Storage } from "../../compiler/lower/storage.ts";
 import { type Epilogue, type Lowered, noEpilogue } from "../../compiler/lower/template.ts";
 import { matmulDense, matmulDynamic } from "../../compiler/lower/templates/matmul-dense.ts";
 import { matmulFeatures, matmulSparse } from "../../compiler/lower/templates/matmul-features.ts";
@@ -23,6 +23,8 @@ function transposed(shape: readonly number[]): Storage {
   const bytes = leading.reduce((a, b) => a * b, image) + 16;
   return { name: "tokens", dtype: "f32", shape, strides: [...strides, 4, pitch], offset: 16, bytes, zeroed: true };
 }
+
+const features = (shape: readonly number[]): Storage => featureRows({ dtype: "f32", shape });
 
 interface Constant {
   readonly side: "left" | "right";
@@ -121,6 +123,22 @@ describe("matmulSparse", () => {
 
 describe("matmulFeatures", () => {
   for (const [name, p] of [...LEFT.slice(0, 3), TOKENS[0]!]) test(name, () => expect(check(matmulFeatures, p)).toBeUndefined());
+  const MANY: readonly (readonly [string, Constant])[] = [
+    ["features in several parts", { side: "right", t: 6, k: 300, m: 301 }],
+    ["tokens copied tile by tile", { side: "right", t: 45, k: 7, m: 13 }],
+    ["both", { side: "right", t: 41, k: 260, m: 400 }],
+  ];
+  for (const [name, p] of MANY)
+    test(name, async () => {
+      const { spec, operand, expected } = problem({ ...p, input: features, output: features });
+      const lowered = matmulFeatures(spec)!;
+      const [once, again] = [blank(spec.output), blank(spec.output)];
+      await runWasm(lowered, baseline, [operand], [once]);
+      expect(mismatch(once, spec.output, expected)).toBeUndefined();
+      if (expected.length * p.k > 100_000) return;
+      runInterpreted(lowered, [operand], [again]);
+      expect(mismatch(again, spec.output, expected)).toBeUndefined();
+    });
   test("refuses tokens that are not contiguous", () => expect(matmulFeatures(problem(RIGHT[1]![1]).spec)).toBeUndefined());
 });
 

@@ -54,7 +54,7 @@ const root =
   (b: GraphBuilder, x: Value): Value =>
     b.value("rms_norm", [x, b.constant(noise((x.type.shape as readonly number[]).slice(axis), 3))], { axis, epsilon: 1e-5 });
 
-describe.each([[[3, 37]], [[2, 5, 16]], [[4, 18, 3]], [[1, 3]], [[23, 6]]])("%j", (shape) => {
+describe.each([[[3, 37]], [[2, 5, 16]], [[4, 18, 3]], [[2, 3]], [[23, 6]]])("%j", (shape) => {
   const last = shape.length - 1;
   test.each<readonly [string, (b: GraphBuilder, x: Value) => Value]>([
     ["softmax of rows", softmax(last)],

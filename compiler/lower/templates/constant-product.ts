@@ -1,16 +1,21 @@
 // Multiplies vectors by a constant matrix, as code: zeros cost nothing, ones no product, and what two rows or two columns share is computed once.
 
-import { add, f32, fma, let_, mul, splat, sub, variable } from "../../../ir/kernel/build.ts";
+import { add, fma, let_, mul, sub, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Names } from "./store-tile.ts";
 import type { Matrix } from "./winograd-matrices.ts";
+
+export interface ProductOptions {
+  /** A number as an f32x4. */
+  constant(x: number): Expr;
+  /** Whether multiply-adds are one instruction. */
+  readonly fused: boolean;
+}
 
 interface Term {
   readonly factor: number;
   readonly value: Expr;
 }
-
-const constant = (x: number): Expr => splat("f32x4", f32(x));
 
 /** How two lists of factors relate, where all of them are the same or opposite. */
 interface Mirrored {
@@ -38,12 +43,12 @@ function partners(lists: Matrix): Map<number, { readonly other: number; readonly
   return found;
 }
 
-/** `matrix` x `inputs`, one f32x4 for each row. `fused`: multiply-adds are one instruction. */
+/** `matrix` x `inputs`, one f32x4 for each row. */
 export function constantProduct(
   matrix: Matrix,
-  inputs: readonly Expr[],
+  given: readonly Expr[],
   scope: Names,
-  fused: boolean,
+  { constant, fused }: ProductOptions,
 ): { readonly body: readonly Stmt[]; readonly values: readonly Expr[] } {
   const body: Stmt[] = [];
   const keep = (value: Expr): Expr => {
@@ -52,6 +57,7 @@ export function constantProduct(
     body.push(let_(name, value));
     return variable(name, "f32x4");
   };
+  const inputs = given.map(keep);
   /** The sum of some terms; a term whose factor is 1 comes first. */
   const sum = (terms: readonly Term[]): Expr => {
     const first = Math.max(

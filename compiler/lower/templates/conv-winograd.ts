@@ -1,14 +1,17 @@
 // Dense 3x3 convolution with strides of 1 by Winograd's minimal filtering (Lavin and Gray 2015, https://arxiv.org/abs/1509.09308).
 
-import { advance, callStmt, for_, i32, variable } from "../../../ir/kernel/build.ts";
+import { advance, callStmt, for_, i32, pointer, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
 import type { Lowered } from "../template.ts";
 import { type TapSource, tapSource } from "./conv-input.ts";
 import { type ConvShape, type ConvSpec, convShape, isPlain3x3 } from "./conv-spec.ts";
 import { type ConvFrame, convolution, floats, frameOf, type SweepCall, stream } from "./conv-sweep.ts";
+import { type Block, type Constants, constantsOf, constantsParam, ptr, stageBytes } from "./winograd-block.ts";
+import { inputStage } from "./winograd-input.ts";
 import type { TileSize } from "./winograd-matrices.ts";
+import { outputStage } from "./winograd-output.ts";
 import { planWinograd, type WinogradPlan } from "./winograd-plan.ts";
-import { inputStage, outputStage, productsStage, stageBytes, weightParams } from "./winograd-stages.ts";
+import { productsStage } from "./winograd-products.ts";
 
 /** Bytes that a row of tiles may be read behind its end. */
 const BEHIND = 64 * 4;
@@ -26,19 +29,16 @@ function tileSource(spec: ConvSpec, s: ConvShape, m: TileSize): TapSource | unde
   return source.base + last + 4 * columns <= source.bytes ? source : undefined;
 }
 
-const argument = (p: Param): Expr => variable(p.name, p.type);
-
 /** The stages, and last the function that runs them for the output channels `first` to `end` of image `n`, block by block. */
-function blockFunctions(f: ConvFrame, plan: WinogradPlan, name: string, passed: readonly PointerParam[]): Func[] {
+function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, name: string, passed: readonly PointerParam[]): Func[] {
   const { spec, source } = f;
   const stages: Func[] = [];
-  const epilogue = spec.epilogue.params.map(argument);
   const call = (stage: Func, args: readonly Expr[]): Stmt => {
     stages.push(stage);
     return callStmt(stage.name, args);
   };
-  const ptr = (p: string): Expr => variable(p, "ptr");
   const body = plan.blocks.map((b) => {
+    const block: Block = { f, plan, size: b.size, constants };
     const stage = (what: string): string => `${name}_${what}${b.size}`;
     const at = variable(`at${b.size}`);
     return for_(
@@ -46,27 +46,36 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, name: string, passed: 
       i32(b.start),
       i32(b.start + b.size * b.count),
       [
-        call(inputStage(f, plan, b.size, stage("in")), [ptr("x"), ptr("factors"), ptr("tile"), at]),
-        call(productsStage(f, plan, b.size, stage("products")), [...weightParams(f, plan).map(argument), ptr("factors"), ptr("sums")]),
-        call(outputStage(f, plan, b.size, stage("out")), [
-          ...[ptr("sums"), ptr("tile"), ptr("y"), at],
+        call(inputStage(block, stage("in")), [...["x", "factors", "tile", "constants"].map(ptr), at]),
+        ...plan.channels.map((run, i) =>
+          call(productsStage(block, run, stage(`by${run.size}x`)), [weightsOf(i), "factors", "sums"].map(ptr)),
+        ),
+        call(outputStage(block, stage("out")), [
+          ...["sums", "tile", "constants", "y"].map(ptr),
+          at,
           ...["n", "first", "end"].map((p) => variable(p)),
           ...(spec.bias ? [ptr("bias")] : []),
-          ...epilogue,
+          ...spec.epilogue.params.map((p) => variable(p.name, p.type)),
         ]),
       ],
       b.size,
     );
   });
   const params: Param[] = [
-    { name: "x", type: "ptr", access: "read", bytes: source.bytes },
-    { name: "y", type: "ptr", access: "readwrite", bytes: spec.output.bytes },
+    pointer("x", "read", source.bytes),
+    pointer("y", "readwrite", spec.output.bytes),
     ...["n", "first", "end"].map((p): Param => ({ name: p, type: "i32" })),
     ...passed,
     ...spec.epilogue.params,
   ];
   return [...stages, { name, params, body }];
 }
+
+/** The stream of a run of output channels' weights. */
+const weightsOf = (run: number): string => `weights${run}`;
+
+/** Every number four times. */
+const vectors = (values: readonly number[]): Float32Array => Float32Array.from(values.flatMap((x) => [x, x, x, x]));
 
 /**
  * Convolution by tiles of m x m outputs. Undefined unless the kernel is 3x3 with strides and dilations of 1 and the target has vectors.
@@ -81,34 +90,35 @@ export function convWinograd(spec: ConvSpec, m: TileSize): Lowered | undefined {
   const plan = planWinograd(m, shape, spec.target);
   const { groupIn, groupOut } = shape;
   const points = (m + 2) ** 2;
-  const streams = [
-    ...plan.channels.map((c, i) =>
-      stream(`u${i}`, {
-        kind: "winograd",
-        values: spec.weights,
-        tile: m,
-        columns: groupIn,
-        runs: Array.from({ length: spec.groups }, (_, g) => ({ first: g * groupOut + c.start, rows: c.size * c.count, group: c.size })),
-      }),
-    ),
-    ...(spec.bias ? [stream("bias", floats(spec.bias))] : []),
-  ];
   const bytes = stageBytes(f, plan);
   const scratch = (["factors", "sums", "tile"] as const).map(
     (p): PointerParam => ({ name: p, type: "ptr", access: "readwrite", bytes: bytes[p] }),
   );
+  const weights = plan.channels.map((c, i) =>
+    stream(weightsOf(i), {
+      kind: "winograd",
+      values: spec.weights,
+      tile: m,
+      columns: groupIn,
+      runs: Array.from({ length: spec.groups }, (_, g) => ({ first: g * groupOut + c.start, rows: c.size * c.count, group: c.size })),
+    }),
+  );
+  const own = [...weights, ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
+  const constants = constantsOf(spec.target);
   const name = `${spec.name}_tiles`;
-  const passed = [...streams.map((s) => s.param), ...scratch];
+  const passed = [...own.map((s) => s.param), constantsParam, ...scratch];
+  const functions = blockFunctions(f, plan, constants, name, passed);
+  const streams = [...own, stream("constants", floats(vectors(constants.values)))];
   const calls = Array.from({ length: spec.groups }, (_, g): SweepCall => {
     const start = (param: string): number => {
-      const run = plan.channels[Number(/^u(\d)$/.exec(param)?.[1])];
-      return run ? g * 4 * points * run.size * run.count * groupIn : param === "bias" ? 4 * g * groupOut : 0;
+      const stream = weights.find((s) => s.param.name === param);
+      return stream ? (g * stream.param.bytes) / spec.groups : param === "bias" ? 4 * g * groupOut : 0;
     };
     const pointers = passed.map((p) => advance(variable(p.name, "ptr"), i32(start(p.name))));
     return { name, from: g * groupIn, first: g * groupOut, end: (g + 1) * groupOut, streams: pointers };
   });
   return convolution(f, {
-    functions: blockFunctions(f, plan, name, passed),
+    functions,
     calls,
     streams,
     scratch,

@@ -2,54 +2,70 @@
 
 import type { Section } from "./artifact.ts";
 
-/** Points besides 0 and infinity, each with its negative. The compiler's transforms of inputs and outputs are made for the same ones. */
+/**
+ * Points besides 0 and infinity, each for itself and its negative. The compiler's transforms of inputs and outputs are made for the same ones.
+ */
 const POINTS = { 2: [1], 4: [2 / 3, 3 / 2] } as const;
 
-/** One over the product of differences to the other points, by which Toom and Cook's interpolation divides: at 0, and at each pair. */
-const scales = (points: readonly number[]): { readonly zero: number; readonly pairs: readonly number[] } => ({
-  zero: 1 / points.reduce((product, p) => -product * p * p, 1),
-  pairs: points.map((p) => 1 / points.reduce((product, q) => product * (q === p ? 2 * p * p : p * p - q * q), 1)),
-});
+/** What the even and the odd part of a polynomial at point `p` are multiplied by; interpolation divides by the differences to other points. */
+const pointOf = (p: number, other: number | undefined) => {
+  const scale = 1 / (2 * p * p * (other === undefined ? 1 : p * p - other * other));
+  return { square: p * p, even: scale, odd: p * scale };
+};
 
 /** Writes the kernels' transforms as [point][rows / group][columns][group], f32. */
 export const transformKernels = (file: Uint8Array, image: Uint8Array, section: Section & { readonly kind: "winograd" }): void => {
   const { rows, columns, group, tile } = section;
-  const from = new Float32Array(file.buffer, file.byteOffset + section.from, 9 * rows * columns);
   const n = tile + 2;
+  const from = new Float32Array(file.buffer, file.byteOffset + section.from, 9 * rows * columns);
   const to = new Float32Array(image.buffer, image.byteOffset + section.at, n * n * rows * columns);
-  const points = POINTS[tile];
-  const { zero, pairs } = scales(points);
+  const [first, second] = POINTS[tile];
+  const wide = second !== undefined;
+  const p = pointOf(first, second);
+  const q = pointOf(second ?? 0, first);
+  const zero = wide ? 1 / (p.square * q.square) : -1 / p.square;
   const plane = rows * columns;
-  // Values of the three rows of a kernel at the points, in doubles: [3][n].
-  const along = new Float64Array(3 * n);
+  // The three lines of a kernel at the points, in doubles: [3][n]. Written out, and without destructuring: this runs cold, as a model loads.
+  const lines = new Float64Array(3 * n);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const kernel = 9 * (row * columns + column);
       for (let i = 0; i < 3; i++) {
-        const [a, b, c] = [from[kernel + 3 * i]!, from[kernel + 3 * i + 1]!, from[kernel + 3 * i + 2]!];
-        const first = n * i;
-        along[first] = a * zero;
-        for (let k = 0; k < points.length; k++) {
-          const p = points[k]!;
-          const even = (a + c * p * p) * pairs[k]!;
-          const odd = b * p * pairs[k]!;
-          along[first + 1 + 2 * k] = even + odd;
-          along[first + 2 + 2 * k] = even - odd;
+        const a = from[kernel + 3 * i]!;
+        const b = from[kernel + 3 * i + 1]!;
+        const c = from[kernel + 3 * i + 2]!;
+        const line = n * i;
+        const even = (a + c * p.square) * p.even;
+        const odd = b * p.odd;
+        lines[line] = a * zero;
+        lines[line + 1] = even + odd;
+        lines[line + 2] = even - odd;
+        if (wide) {
+          const even = (a + c * q.square) * q.even;
+          const odd = b * q.odd;
+          lines[line + 3] = even + odd;
+          lines[line + 4] = even - odd;
         }
-        along[first + n - 1] = c;
+        lines[line + n - 1] = c;
       }
-      const at = (row - (row % group)) * columns + column * group + (row % group);
+      const panel = (row - (row % group)) * columns + column * group + (row % group);
       for (let j = 0; j < n; j++) {
-        const [a, b, c] = [along[j]!, along[n + j]!, along[2 * n + j]!];
-        to[at + j * plane] = a * zero;
-        for (let k = 0; k < points.length; k++) {
-          const p = points[k]!;
-          const even = (a + c * p * p) * pairs[k]!;
-          const odd = b * p * pairs[k]!;
-          to[at + ((1 + 2 * k) * n + j) * plane] = even + odd;
-          to[at + ((2 + 2 * k) * n + j) * plane] = even - odd;
+        const a = lines[j]!;
+        const b = lines[n + j]!;
+        const c = lines[2 * n + j]!;
+        const at = panel + j * plane;
+        const even = (a + c * p.square) * p.even;
+        const odd = b * p.odd;
+        to[at] = a * zero;
+        to[at + n * plane] = even + odd;
+        to[at + 2 * n * plane] = even - odd;
+        if (wide) {
+          const even = (a + c * q.square) * q.even;
+          const odd = b * q.odd;
+          to[at + 3 * n * plane] = even + odd;
+          to[at + 4 * n * plane] = even - odd;
         }
-        to[at + ((n - 1) * n + j) * plane] = c;
+        to[at + (n - 1) * n * plane] = c;
       }
     }
   }

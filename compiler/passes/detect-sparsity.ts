@@ -6,7 +6,7 @@ import { rebuild } from "../../ir/rewrite.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, rank } from "../../ir/types.ts";
 import { isPlain3x3 } from "../lower/templates/conv-spec.ts";
-import { COMMON } from "../lower/templates/tiles.ts";
+import { FUSED } from "../lower/templates/tiles.ts";
 import { bestWinograd } from "../lower/templates/winograd-plan.ts";
 import { definePass, type PassContext } from "../pass.ts";
 import { isQuantized } from "../quantized.ts";
@@ -18,7 +18,7 @@ const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((
 
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
-/** Gain of the dense kernel of a convolution over the direct one. The same for all targets, as the choice of a layout is. */
+/** Gain of the dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all targets. */
 function fewerProducts(n: Node, exactSums: boolean): number {
   const { strides, dilations, group } = n.attrs as { strides: readonly number[]; dilations: readonly number[]; group: number };
   const [x, w, y] = [n.inputs[0]!, n.inputs[1]!, n.results[0]!].map((v) => maxShape(v.type)) as [number[], number[], number[]];
@@ -26,7 +26,7 @@ function fewerProducts(n: Node, exactSums: boolean): number {
   const [batch, c, h, width] = x as [number, number, number, number];
   const [m, groupIn, kh, kw] = w as [number, number, number, number];
   const shape = { n: batch, c, h, w: width, m, ho: y[2]!, wo: y[3]!, kh, kw, groupIn, groupOut: m / group };
-  return bestWinograd(shape, { ...COMMON, exactSums })?.gain ?? 1;
+  return bestWinograd(shape, { ...FUSED, exactSums })?.gain ?? 1;
 }
 
 /** How operand `k` of a node is multiplied; a sentence where no sparse kernel multiplies it; undefined where zeros mean nothing. */

@@ -16,8 +16,6 @@ export interface TilePlan {
   readonly channels: readonly Segment[];
   /** Input channels taken at once; partial sums wait in memory between blocks. */
   readonly block: number;
-  /** Predicted, in multiply-adds of a vector. */
-  readonly cost?: number;
 }
 
 /** What the taps of a tile touch in memory. */
@@ -157,17 +155,17 @@ function cheapest(
         }
       // Among near equals, the fewer kinds of tiles.
       cost *= 1 + 0.002 * ys.length * xs.length * groups.length;
-      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block, cost }, cost];
+      if (cost < least) [best, least] = [{ rows: ys, vectors: xs, channels: groups, block }, cost];
     }
   }
   return { plan: best!, cost: least };
 }
 
 /** The target for which blocks are chosen. */
-export const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
+const COMMON: Capabilities = { vectors: ["f32x4"], f16: false, fma: false, maths: [], accumulators: 7 };
 
 /** The other target that groupings are chosen for. */
-const FUSED: Capabilities = { ...COMMON, fma: true, accumulators: 10 };
+export const FUSED: Capabilities = { ...COMMON, fma: true, accumulators: 10 };
 
 /** Vector registers that compiled code has to itself. */
 const REGISTERS = 15;
@@ -233,8 +231,7 @@ export const costOfLists = (a: Access, work: Lists): number =>
 export const planSingle = (a: Access, can: Capabilities): TilePlan =>
   planLists(a, { rows: 1, lists: [{ steps: a.taps, rows: 1, taps: 1 }] }, can);
 
-/** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
-export function planShared(a: Access, channels: number, can: Capabilities): TilePlan {
+function cheapestShared(a: Access, channels: number, can: Capabilities): ReturnType<typeof cheapest> {
   const options = Array.from({ length: Math.min(channels, 6) }, (_, i) => [i + 1, sharedLimit(i + 1, can)] as const).filter(
     ([, n]) => n > 0,
   );
@@ -244,5 +241,11 @@ export function planShared(a: Access, channels: number, can: Capabilities): Tile
     const taps = a.taps / outputs;
     return { arithmetic: taps * perTap(vectors, outputs), taps, lists: 1 };
   };
-  return cheapest(a, can, channels, options, work).plan;
+  return cheapest(a, can, channels, options, work);
 }
+
+/** Tiles of several output channels, of `channels` in a group, that share their loads: dense convolutions and products. */
+export const planShared = (a: Access, channels: number, can: Capabilities): TilePlan => cheapestShared(a, channels, can).plan;
+
+/** What those tiles cost, in multiply-adds of a vector. */
+export const costOfShared = (a: Access, channels: number, can: Capabilities): number => cheapestShared(a, channels, can).cost;

@@ -2,7 +2,7 @@
 
 import type { Capabilities } from "../../backend.ts";
 import type { ConvShape } from "./conv-spec.ts";
-import { balanced, costsOf, planShared, type Segment, sharedLimit } from "./tiles.ts";
+import { balanced, costOfShared, costsOf, type Segment, sharedLimit } from "./tiles.ts";
 import type { TileSize } from "./winograd-matrices.ts";
 
 export interface WinogradPlan {
@@ -29,10 +29,13 @@ const LEAST_GAIN = 1.1;
 /** Register tiles of a block of `size` vectors. */
 export const tilesOf = (plan: Pick<WinogradPlan, "vectors">, size: number): Segment[] => balanced(size, plan.vectors);
 
-/** Costs of transforms, of one channel of a vector. */
+/** Weights of this size stay in the second-level cache from block to block; larger ones come from the third, line by line. */
+const NEAR_BYTES = 2 ** 20;
+
+/** Costs of transforms, of one channel of a vector: fitted, as the rest, to the shapes of bench/kernels.mjs on Node 20 and Node 24. */
 const transformCost = (m: TileSize, can: Capabilities): { readonly input: number; readonly output: number } => {
-  const scale = can.fma ? 1.8 : 0.6;
-  return m === 4 ? { input: 260 * scale, output: 200 * scale } : { input: 90 * scale, output: 80 * scale };
+  if (m === 2) return can.fma ? { input: 110, output: 95 } : { input: 55, output: 50 };
+  return can.fma ? { input: 470, output: 360 } : { input: 165, output: 130 };
 };
 
 /** The cheapest plan for tiles of m x m outputs. */
@@ -40,7 +43,8 @@ export function planWinograd(m: TileSize, s: ConvShape, can: Capabilities): Wino
   const across = Math.ceil(s.wo / (4 * m));
   const down = Math.ceil(s.ho / m);
   const points = (m + 2) ** 2;
-  const { latency } = costsOf(can);
+  const { latency, line } = costsOf(can);
+  const bytes = 4 * points * s.groupIn * s.groupOut;
   const transforms = transformCost(m, can);
   let best: WinogradPlan | undefined;
   for (let outputs = 1; outputs <= Math.min(6, s.groupOut); outputs++) {
@@ -56,7 +60,7 @@ export function planWinograd(m: TileSize, s: ConvShape, can: Capabilities): Wino
             ),
           ),
         );
-        const weights = blocks.reduce((n, b) => n + b.count, 0) * points * ((s.groupIn * s.groupOut * 4) / 64) * 2;
+        const weights = blocks.reduce((n, b) => n + b.count, 0) * (bytes / 64) * (bytes > NEAR_BYTES ? 2.5 * line : 2);
         const sum = points * products.reduce((a, b) => a + b, 0) + weights;
         const ends = across * down * (s.groupIn * transforms.input + s.groupOut * transforms.output);
         const cost = s.n * (s.c / s.groupIn) * (sum + ends);
@@ -84,7 +88,7 @@ function directCost(s: ConvShape, can: Capabilities): number {
     tapBytes: 4 * s.kw,
     taps: s.groupOut * s.groupIn * s.kh * s.kw,
   };
-  return s.n * (s.c / s.groupIn) * planShared(access, s.groupOut, can).cost!;
+  return s.n * (s.c / s.groupIn) * costOfShared(access, s.groupOut, can);
 }
 
 /** The tile size that is predicted to be fastest, and the gain over direct convolution; undefined where that is faster or products are exact. */

@@ -45,9 +45,9 @@ export function outputStage(block: Block, name: string): Func {
   const place = (last: boolean) => tilePlace(ptr("dst"), variable("here"), variable("ch"), last);
   const where = { n: variable("n"), y: variable("oy"), x: variable("ox") };
   const stored = (vectors: number, last: boolean): Stmt[] =>
-    storeTile(target, { ...place(last), ...where }, 0, [values.slice(0, vectors)], spec.epilogue, ids);
+    storeTile(target, { ...place(last), ...where }, [[values.slice(0, vectors)]], spec.epilogue, ids);
   const ends = Math.ceil((shape.wo - width * (plan.across - 1)) / 4);
-  const cut = shape.wo % width !== 0 || f.target.gap > 0;
+  const cut = shape.wo % width !== 0 || target.gap > 0;
   const end = stored(ends, true);
   const whole = plan.across > 1 || !cut ? stored(m, false) : [];
   const bytes = stageBytes(f, plan);
@@ -59,7 +59,7 @@ export function outputStage(block: Block, name: string): Func {
       pointer("sums", "read", bytes.sums),
       pointer("tile", "readwrite", bytes.tile),
       constantsParam,
-      pointer("y", "write", spec.output.bytes),
+      pointer("y", "readwrite", spec.output.bytes),
       ...numbers,
       ...(spec.bias ? [pointer("bias", "read", 4 * shape.m)] : []),
       ...spec.epilogue.params,

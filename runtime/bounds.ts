@@ -4,7 +4,7 @@ import { type Extent, type Manifest, type Port, type Section, type Slot, type Va
 import { show } from "./diagnostics.ts";
 import { ARRAYS } from "./dtype.ts";
 import { aligned, RESERVED } from "./executor.ts";
-import { inside, MEMORY_LIMIT, type Place, reject } from "./place.ts";
+import { inside, MEMORY_LIMIT, type Place, pathOf, reject } from "./place.ts";
 
 export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
 
@@ -139,6 +139,6 @@ const apart = (spans: readonly Span[]): void => {
   const filled = spans.filter((span) => span.to > span.from).sort((a, b) => a.from - b.from);
   for (const [i, span] of filled.entries()) {
     const before = filled[i - 1];
-    if (before && before.to > span.from) reject(span.place, `bytes ${span.from} to ${span.to} overlap with ${before.place.path}`);
+    if (before && before.to > span.from) reject(span.place, `bytes ${span.from} to ${span.to} overlap with ${pathOf(before.place)}`);
   }
 };

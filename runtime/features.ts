@@ -31,17 +31,17 @@ const PROBES: ReadonlyMap<string, readonly number[]> = new Map([
   ["threads", [...HEADER, 5, 4, 1, 3, 1, 1]], // a shared memory
 ]);
 
-const known = new Map<string, boolean>();
+/** Features that were found; one that is missing may be switched on later. */
+const known = new Set<string>();
 
 /** Whether the engine has `feature`: "wasm", "simd", "relaxed-simd" or "threads" (with SharedArrayBuffer); others it does not have. */
 export function hasFeature(feature: string): boolean {
   if (typeof WebAssembly === "undefined") return false;
   if (feature === "wasm") return true;
   if (feature === "threads" && typeof SharedArrayBuffer === "undefined") return false;
-  const found = known.get(feature);
-  if (found !== undefined) return found;
+  if (known.has(feature)) return true;
   const probe = PROBES.get(feature);
   const has = probe !== undefined && WebAssembly.validate(new Uint8Array(probe));
-  known.set(feature, has);
+  if (has) known.add(feature);
   return has;
 }

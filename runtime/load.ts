@@ -11,6 +11,7 @@ import type { Outputs } from "./outputs.ts";
 import { fillImage } from "./sections.ts";
 import { sha256 } from "./sha256.ts";
 import { type ArtifactSource, openSource, type Source } from "./source.ts";
+import { turboFor } from "./turbo.ts";
 
 export interface LoadOptions {
   /**
@@ -22,6 +23,11 @@ export interface LoadOptions {
   readonly executors?: readonly Executor[] | undefined;
   /** Code compiled or imported beforehand, by file name: a WebAssembly.Module, or the namespace of an ES module. It is not hashed. */
   readonly modules?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Whether to switch on what the engine has but hides (relaxed SIMD in Node 20, vectors of 256 bits in Node 26), for the whole
+   * process; `info()` says what was done. When left out, SPARSEC_TURBO=1 in the environment, else false.
+   */
+  readonly turbo?: boolean | undefined;
   /** Whether to check the files' SHA-256; true when left out. Sizes and index streams are checked always. */
   readonly verify?: boolean | undefined;
 }
@@ -34,6 +40,7 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
   const manifest = parseManifest(await artifact.manifest(), artifact.label);
   const { device, from } = chooseDevice(options);
   const candidates = candidatesFor(manifest, device, artifact.label);
+  const turbo = turboFor(options.turbo);
   const executors = [...(options.executors ?? []), ...defaultExecutors];
   const readOnce = reader(artifact, manifest, options.verify ?? true);
 
@@ -54,11 +61,14 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
           variant: variant.name,
           why: `${from} is '${device}', and ${skipped.length ? "the variants before it do not run here" : "it comes first"}`,
           threads: 1,
+          turbo,
           memory: { weights: variant.weights, arena: variant.arena },
           skipped,
         };
         // The caller knows the types of its model; the names are checked on every run.
-        return finish(manifest, variant, instance, weights, info) as unknown as Model<I, O>;
+        const model = finish(manifest, variant, instance, weights, info) as unknown as Model<I, O>;
+        if (artifact.fresh) free(weights);
+        return model;
       }
       skipped.push({ variant: title(variant), reason: instance });
     } else skipped.push({ variant: title(variant), reason: reason! });
@@ -146,3 +156,6 @@ const finish = (manifest: Manifest, variant: VariantManifest, instance: Instance
     throw thrown instanceof SparsecError ? thrown : errors.trap(manifest.name, said(thrown));
   }
 };
+
+/** Frees a file's bytes now rather than when garbage is collected, where the engine can. */
+const free = ({ buffer }: Uint8Array): void => void (buffer as { transfer?: (bytes: number) => unknown }).transfer?.(0);

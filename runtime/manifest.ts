@@ -45,15 +45,15 @@ const list =
       ? Array.from(value, (v, i) => item(v, inside(at, i)))
       : reject(at, `expected a list of at most ${limit}, found ${show(value)}`);
 
-/** Reads the fields of an object one by one; names from the file only ever live in a Map. */
+/** Reads the fields of an object one by one. */
 const object = (value: unknown, at: Place): (<T>(key: string, parse: Parse<T>) => T) => {
-  const fields = entries(value, at);
-  return (key, parse) => parse(fields.get(key), inside(at, key));
+  const fields = record(value, at);
+  return (key, parse) => parse(Object.hasOwn(fields, key) ? fields[key] : undefined, inside(at, key));
 };
 
-const entries = (value: unknown, at: Place): ReadonlyMap<string, unknown> =>
+const record = (value: unknown, at: Place): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
-    ? new Map(Object.entries(value))
+    ? (value as Record<string, unknown>)
     : reject(at, `expected an object, found ${show(value)}`);
 
 const port: Parse<Port> = (value, at) => {
@@ -142,7 +142,7 @@ const hash: Parse<string> = (value, at) =>
 
 const files: Parse<Manifest["files"]> = (value, at) => {
   const found = Object.create(null) as Record<string, { bytes: number; sha256: string }>;
-  for (const [name, entry] of entries(value, at)) {
+  for (const [name, entry] of Object.entries(record(value, at))) {
     const field = object(entry, inside(at, name));
     found[fileName(name, at)] = { bytes: field("bytes", size), sha256: field("sha256", hash) };
   }
@@ -154,7 +154,7 @@ const files: Parse<Manifest["files"]> = (value, at) => {
  * `file` names the artifact in errors. Throws `not-an-artifact`, `unsupported-version` or `bad-manifest`.
  */
 export const parseManifest = (value: unknown, file: string): Manifest => {
-  const at: Place = { file, path: "" };
+  const at: Place = { file };
   if (typeof value !== "object" || value === null || !Object.hasOwn(value, "format"))
     throw errors.notAnArtifact(file, `the manifest is no object with a format, but ${show(value)}`);
   const field = object(value, at);

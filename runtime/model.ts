@@ -6,6 +6,7 @@ import { type TypedArray, viewOf } from "./dtype.ts";
 import type { Instance } from "./executor.ts";
 import { bindInputs, elementCount, type InputPlace, type Inputs, inputNamed } from "./inputs.ts";
 import { chooseOutputs, collectOutputs, type OutputPlace, type Outputs, outputNamed } from "./outputs.ts";
+import type { Turbo } from "./turbo.ts";
 
 export interface RunOptions {
   /** Names of the outputs to copy out; all, when left out. */
@@ -20,6 +21,7 @@ export interface ModelInfo {
   /** Why this variant was taken, in a sentence. */
   readonly why: string;
   readonly threads: number;
+  readonly turbo: Turbo;
   /** Bytes. */
   readonly memory: { readonly weights: number; readonly arena: number };
   /** Variants that were preferred but do not run here, each with the reason. */

@@ -5,15 +5,20 @@ import { errors } from "./diagnostics.ts";
 /** A memory is addressed with 31 bits, so that signed arithmetic in generated code cannot go wrong. */
 export const MEMORY_LIMIT = 2 ** 31;
 
-/** Where in a manifest: the artifact and a path such as `variants[0].inputs`. */
+/** Where in a manifest, as a chain: what spells a place is paid only by errors. */
 export interface Place {
   readonly file: string;
-  readonly path: string;
+  readonly within?: Place;
+  readonly key?: string | number;
 }
-export const inside = (at: Place, key: string | number): Place => ({
-  file: at.file,
-  path: typeof key === "number" ? `${at.path}[${key}]` : at.path ? `${at.path}.${key}` : key,
-});
+export const inside = (at: Place, key: string | number): Place => ({ file: at.file, within: at, key });
+
+/** A path such as `variants[0].inputs`. */
+export const pathOf = ({ within, key }: Place): string => {
+  if (!within) return "";
+  const outer = pathOf(within);
+  return typeof key === "number" ? `${outer}[${key}]` : outer ? `${outer}.${key}` : key!;
+};
 export const reject = (at: Place, why: string): never => {
-  throw errors.badManifest(at.file, at.path, why);
+  throw errors.badManifest(at.file, pathOf(at), why);
 };

@@ -24,17 +24,22 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
   }
 };
 
-/** Moves the bits of floats, as words. */
+/** Moves the bits of floats, as words. The innermost loop is the long one, as this code runs once and is young. */
 const packPanels = (file: Uint8Array, image: Uint8Array, section: Section & { readonly kind: "panels" }): void => {
   const { rows, columns, group, block } = section;
   const from = new Uint32Array(file.buffer, file.byteOffset + section.from, rows * columns);
   const to = new Uint32Array(image.buffer, image.byteOffset + section.at, rows * columns);
-  let at = 0;
-  for (let first = 0; first < columns; first += block) {
-    const end = Math.min(columns, first + block);
-    for (let row = 0; row < rows; row += group)
-      for (let column = first; column < end; column++) for (let r = 0; r < group; r++) to[at++] = from[(row + r) * columns + column]!;
-  }
+  for (let row = 0; row < rows; row++)
+    for (let first = 0; first < columns; first += block) {
+      const size = Math.min(block, columns - first);
+      spread(from, row * columns + first, size, to, first * rows + (row - (row % group)) * size + (row % group), group);
+    }
+};
+
+/** Copies `count` words from `at` on to every `step`th place from `start` on. */
+const spread = (from: Uint32Array, at: number, count: number, to: Uint32Array, start: number, step: number): void => {
+  const end = at + count;
+  for (let place = start; at < end; at++, place += step) to[place] = from[at]!;
 };
 
 const view = (bytes: Uint8Array, type: "u16" | "u32", at: number, count: number): Uint16Array | Uint32Array =>
@@ -71,20 +76,26 @@ const offsetTable = (bound: number, radix: Indices["radix"]): Uint32Array => {
 
 const expandIndices = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Indices): void => {
   const { bound, radix } = section;
-  for (let i = 0; i < from.length; i++) {
-    if (from[i]! >= bound)
-      throw errors.corrupt(
-        WEIGHTS,
-        `index ${from[i]} at byte ${section.from + i * INDEX_BYTES[section.stored]}; expected less than ${bound}`,
-      );
+  let largest = 0;
+  // One look-up an element, unless the table is far longer than the stream. What the table lacks is past the bound.
+  if (bound > 8 * from.length) {
+    for (let i = 0; i < from.length; i++) {
+      const index = from[i]!;
+      if (index > largest) largest = index;
+      to[i] = offsetOf(index, radix);
+    }
+  } else {
+    const offsets = offsetTable(bound, radix);
+    for (let i = 0; i < from.length; i++) {
+      const index = from[i]!;
+      if (index > largest) largest = index;
+      to[i] = offsets[index]!;
+    }
   }
-  // One look-up an element, unless the table has more entries than the stream.
-  if (bound > from.length) {
-    for (let i = 0; i < from.length; i++) to[i] = offsetOf(from[i]!, radix);
-    return;
+  if (from.length && largest >= bound) {
+    const at = section.from + from.indexOf(largest) * INDEX_BYTES[section.stored];
+    throw errors.corrupt(WEIGHTS, `index ${largest} at byte ${at}; expected less than ${bound}`);
   }
-  const offsets = offsetTable(bound, radix);
-  for (let i = 0; i < from.length; i++) to[i] = offsets[from[i]!]!;
 };
 
 const copyCounts = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Counts): void => {

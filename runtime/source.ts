@@ -1,6 +1,8 @@
 // Where an artifact comes from: a folder, a URL, URLs of its files, or memory. Reads a file only when asked for it.
 
+import type { FileHandle } from "node:fs/promises";
 import { type ArtifactFiles, MANIFEST } from "./artifact.ts";
+import { builtin } from "./builtin.ts";
 import { errors, SparsecError, said, show } from "./diagnostics.ts";
 
 /** The URL of each file, for bundlers that move files about: `{ "model.wasm": new URL("./model.wasm", import.meta.url), ... }`. */
@@ -23,6 +25,8 @@ export interface Source {
   /** The bytes of a file, which must be `bytes` long. */
   read(name: string, bytes: number): Promise<Uint8Array>;
   url(name: string): URL | undefined;
+  /** Whether what `read` gives is no one else's. */
+  readonly fresh: boolean;
 }
 
 const MANIFEST_LIMIT = 2 ** 26;
@@ -49,6 +53,7 @@ const memorySource = ({ manifest, files }: ArtifactFiles | ArtifactBytes): Sourc
     return sized(name, view, bytes);
   },
   url: () => undefined,
+  fresh: false,
 });
 
 const urlsSource = ({ urls }: ArtifactUrls): Source => {
@@ -63,6 +68,7 @@ const urlsSource = ({ urls }: ArtifactUrls): Source => {
     manifest: async () => parse(known(MANIFEST), await readUrl(known(MANIFEST), MANIFEST_LIMIT)),
     read: async (name, bytes) => sized(known(name).href, await readUrl(known(name), bytes), bytes),
     url,
+    fresh: true,
   };
 };
 
@@ -74,6 +80,7 @@ const folderSource = (folder: URL): Source => {
     manifest: async () => parse(url(MANIFEST), await readUrl(url(MANIFEST), MANIFEST_LIMIT)),
     read: async (name, bytes) => sized(url(name).href, await readUrl(url(name), bytes), bytes),
     url,
+    fresh: true,
   };
 };
 
@@ -81,8 +88,8 @@ const folderSource = (folder: URL): Source => {
 const locate = (source: string | URL): URL => {
   const given = String(source);
   const isUrl = source instanceof URL || /^(https?|file):/i.test(given);
-  const path = isUrl ? undefined : node("node:path");
-  const url = path ? node("node:url")!.pathToFileURL(path.resolve(given)) : new URL(given, isUrl ? undefined : here());
+  const path = isUrl ? undefined : builtin("node:path");
+  const url = path ? builtin("node:url")!.pathToFileURL(path.resolve(given)) : new URL(given, isUrl ? undefined : here());
   if (url.pathname.endsWith(`/${MANIFEST}`)) url.pathname = url.pathname.slice(0, -MANIFEST.length);
   else if (!url.pathname.endsWith("/")) url.pathname += "/";
   return url;
@@ -91,29 +98,31 @@ const locate = (source: string | URL): URL => {
 /** What relative URLs are relative to, in pages and workers. */
 const here = (): string | undefined => globalThis.document?.baseURI ?? globalThis.location?.href;
 
-type Builtins = {
-  "node:fs/promises": typeof import("node:fs/promises");
-  "node:path": typeof import("node:path");
-  "node:url": typeof import("node:url");
-};
-/** A module of Node's, where it is Node that runs us; no import that a browser's bundler would stumble over. */
-const node = <K extends keyof Builtins>(name: K): Builtins[K] | undefined =>
-  globalThis.process?.getBuiltinModule?.(name) as Builtins[K] | undefined;
-
 const readUrl = async (url: URL, limit: number): Promise<Uint8Array> => {
-  const fs = url.protocol === "file:" ? node("node:fs/promises") : undefined;
+  const fs = url.protocol === "file:" ? builtin("node:fs/promises") : undefined;
   try {
     if (!fs) return await download(url, limit);
     const stat = await fs.stat(url);
     if (!stat.isFile()) throw errors.unreadable(url.href, "it is no regular file");
     if (stat.size > limit) throw errors.corrupt(url.href, `${stat.size} bytes; expected at most ${limit}`);
-    const { buffer, byteOffset, length } = await fs.readFile(url);
-    return new Uint8Array(buffer, byteOffset, length);
+    return await readWhole(await fs.open(url), stat.size);
   } catch (thrown) {
     const hint = url.pathname.endsWith(MANIFEST)
       ? "`sparsec compile model.onnx` writes an artifact's folder; give its path or URL"
       : undefined;
     throw thrown instanceof SparsecError ? thrown : errors.unreadable(url.href, said(thrown), hint);
+  }
+};
+
+/** Reads a file in one piece, which takes a fraction of the time of `readFile`'s many. */
+const readWhole = async (file: FileHandle, size: number): Promise<Uint8Array> => {
+  try {
+    const bytes = new Uint8Array(size);
+    let length = 0;
+    for (let read = 1; read && length < bytes.length; length += read) read = (await file.read(bytes, length)).bytesRead;
+    return bytes.subarray(0, length);
+  } finally {
+    await file.close();
   }
 };
 

@@ -145,7 +145,7 @@ export const run: Run = async (flags, terminal) => {
     const cold =
       own.length > 0
         ? "an executor of the config cannot be taken to another process"
-        : await coldStart({ folder, device, inputs: asInputs(feeds[0]!) });
+        : await coldStart({ folder, device, turbo: info.turbo.on, inputs: asInputs(feeds[0]!) });
 
     const rivals = await openRivals(plan, model, feeds, set, terminal);
     terminal.stage(`measure for ${plan.seconds} s`);

@@ -2,6 +2,7 @@
 
 import type { Tensor } from "../../ir/tensor.ts";
 import { load, type Model } from "../../runtime/index.ts";
+import { turboFor } from "../../runtime/turbo.ts";
 import { type Artifact, type CompileReport, compileModel, resolveBackends } from "../index.ts";
 import { isFolder, type Settings } from "./options.ts";
 import { runnable } from "./runnable.ts";
@@ -26,11 +27,13 @@ export interface Opened {
 
 /** Errors: those of compiling. `given` are inputs that are known: they bring their shapes, so that symbolic dimensions need no flags. */
 export async function open(path: string, given: ReadonlyMap<string, Tensor>, set: Settings, terminal: Terminal): Promise<Opened> {
-  const { config, device } = set;
-  const how = { device, ...(config.executors ? { executors: config.executors } : {}) };
+  const { config, device, turbo } = set;
+  const how = { device, turbo, ...(config.executors ? { executors: config.executors } : {}) };
   if (await isFolder(path)) return { artifact: path, report: undefined, load: () => load(path, how) };
   const shapes = Object.fromEntries([...given].map(([name, t]) => [name, t.shape]));
   const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false };
+  // Which variants run here may hang on it.
+  turboFor(turbo);
   const backends = resolveBackends({ backends: backendsFor(device, set) }).map((b) => runnable(b, device, config.executors ?? []));
   const { artifact, report, notes } = await compileModel(path, { ...options, backends });
   for (const note of notes) terminal.note(`note: ${note}`);

@@ -16,6 +16,7 @@ export interface Settings {
   readonly config: Config;
   /** What to run on, where something says so. */
   readonly device: string | undefined;
+  readonly turbo: boolean | undefined;
 }
 
 type Constant = NonNullable<CompileOptions["constants"]>[string];
@@ -125,5 +126,5 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
     onStage: (stage) => terminal.stage(stage),
   };
   const device = (flags.one("device") ?? process.env["SPARSEC_DEVICE"]) || rc.device || config.device;
-  return { options, config, device };
+  return { options, config, device, turbo: flags.is("turbo") };
 }

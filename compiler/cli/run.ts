@@ -55,9 +55,9 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
     const folder = flags.one("out");
     const files = folder === undefined ? [] : await writeOutputs(folder, outputs);
     terminal.done();
-    const { backend, variant, why, skipped } = model.info();
+    const { backend, variant, why, turbo, skipped } = model.info();
     if (terminal.json) {
-      const device = { backend, variant, why, skipped };
+      const device = { backend, variant, why, turbo, skipped };
       terminal.document({
         model: path,
         device,
@@ -67,7 +67,9 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
       });
       return 0;
     }
-    terminal.note(`${backend}:${variant}, first run in ${ms.toFixed(1)} ms`);
+    terminal.note(
+      `${backend}:${variant}, first run in ${ms.toFixed(1)} ms${set.turbo ? `; turbo ${turbo.on ? "on" : "off"}: ${turbo.why}` : ""}`,
+    );
     for (const [k, [name, t]] of outputs.entries()) {
       const file = files[k] ? `  -> ${join(folder!, files[k])}` : "";
       terminal.out(`${terminal.colors.bold(name)}: ${t.dtype}[${t.shape.join(",")}]${file}`);

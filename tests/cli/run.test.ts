@@ -1,9 +1,11 @@
 // `sparsec run` as a process: inputs from files and by chance, outputs as summaries, JSON and files.
 
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { readNpy, writeNpy } from "../../compiler/npy.ts";
 import { tensorOf } from "../../ir/tensor.ts";
+import { projectRoot } from "../support/shared.ts";
 import { mixed, small, writeModel } from "./models.ts";
 import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
 
@@ -18,7 +20,7 @@ beforeAll(async () => {
 });
 
 interface Ran {
-  readonly device: { readonly backend: string; readonly variant: string };
+  readonly device: { readonly backend: string; readonly variant: string; readonly turbo: object };
   readonly outputs: readonly {
     readonly name: string;
     readonly dtype: string;
@@ -119,4 +121,21 @@ test("the device comes from the flag, SPARSEC_DEVICE, then .sparsecrc", async ()
   await writeFile(at(".sparsecrc"), JSON.stringify({ devise: "js" }));
   expect((await document<Failed>(args, 1, {}, at(""))).error).toMatchObject({ code: "bad-config", hint: "options: device, sparsity" });
   await writeFile(at(".sparsecrc"), "{}");
+});
+
+test("--turbo takes the faster variant where one is hidden, and its numbers agree", async () => {
+  const digits = join(projectRoot, "examples/digits/digits.onnx");
+  const ran = (...more: string[]) => document<Ran>(["run", digits, "--dim", "N=1", "--random", "1", ...more]);
+  const [plain, turbo] = [await ran(), await ran("--turbo")];
+  expect(plain.device.turbo).toEqual({ on: false, why: "not asked for" });
+  if (process.versions.v8.startsWith("11.3."))
+    expect(turbo.device).toMatchObject({
+      variant: "relaxed",
+      turbo: { on: true, why: "relaxed SIMD, by --experimental-wasm-relaxed-simd" },
+    });
+  for (const [k, { data }] of turbo.outputs.entries())
+    data.forEach((x, i) => {
+      const expected = plain.outputs[k]!.data[i] as number;
+      expect(Math.abs((x as number) - expected)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(expected)));
+    });
 });

@@ -9,10 +9,10 @@ function peakBytes(): number {
   return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? process.resourceUsage().maxRSS) * 1024;
 }
 
-async function measure({ folder, device, inputs }: Job): Promise<Answer> {
+async function measure({ folder, device, turbo, inputs }: Job): Promise<Answer> {
   const start = performance.now();
   const { load } = await import("../../../runtime/index.ts");
-  const model = await load(folder, { device });
+  const model = await load(folder, { device, turbo });
   const loaded = performance.now();
   await model.run(inputs);
   const first = performance.now();

@@ -17,6 +17,7 @@ export interface ColdStart {
 export interface Job {
   readonly folder: string;
   readonly device: string | undefined;
+  readonly turbo: boolean;
   readonly inputs: Inputs;
 }
 

@@ -37,8 +37,7 @@ async function build(): Promise<void> {
     }
   }
   try {
-    const compiler = join(projectRoot, "node_modules/typescript/bin/tsc");
-    if (isStale()) await execute(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: projectRoot });
+    if (isStale()) await execute("npm", ["run", "--silent", "build"], { cwd: projectRoot });
   } catch (e) {
     throw new Error(`the build failed\n${(e as { readonly stdout?: string }).stdout ?? String(e)}`);
   } finally {
@@ -53,7 +52,13 @@ export interface Ended {
 }
 
 /** Variables of this process that would change what the command does. */
-const NEUTRAL = { SPARSEC_DEVICE: undefined, SPARSEC_DEBUG: undefined, FORCE_COLOR: undefined, NODE_OPTIONS: undefined };
+const NEUTRAL = {
+  SPARSEC_DEVICE: undefined,
+  SPARSEC_DEBUG: undefined,
+  SPARSEC_TURBO: undefined,
+  FORCE_COLOR: undefined,
+  NODE_OPTIONS: undefined,
+};
 
 /** Runs `sparsec` with arguments. */
 export async function sparsec(

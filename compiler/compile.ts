@@ -7,6 +7,7 @@ import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/a
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
 import type { Backend, Capabilities, Variant } from "./backend.ts";
+import { type CostFile, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import { emitTypes } from "./emit-types.ts";
 import { createImage } from "./image.ts";
@@ -19,7 +20,7 @@ import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeli
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
 import { isQuantized } from "./quantized.ts";
-import { explainSteps, type Quantities, quantitiesOf, REPORT, reportToJson, type VariantReport } from "./report.ts";
+import { explainSteps, forecast, type Quantities, quantitiesOf, REPORT, reportToJson, type VariantReport } from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
 
@@ -31,6 +32,8 @@ export interface CompileGraphOptions {
   readonly types?: boolean | undefined;
   /** Writes `report.json`, which `explain` reads. Default true. */
   readonly report?: boolean | undefined;
+  /** How fast kernels are on a machine, from `sparsec calibrate`; what ships, where left out. */
+  readonly cost?: CostFile | undefined;
   /** `run` runs the steps that two words at the arena's end name (see `STEP_RANGE`): for measuring them one by one. */
   readonly profile?: boolean | undefined;
   /** Told what begins: for progress. */
@@ -95,7 +98,7 @@ async function emitVariant(
   variant: Variant,
   weights: WeightsWriter,
   findings: readonly SparsityFinding[],
-  profile: boolean,
+  { profile = false, cost }: CompileGraphOptions,
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
   const can = capabilitiesFor(graph, variant);
   const lowered = lowerGraph(graph, can);
@@ -125,7 +128,7 @@ async function emitVariant(
     ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
     steps: lowered.steps.length,
-    nodes: explainSteps(graph, lowered.steps, findings, backend.name),
+    nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsFor(`${backend.name}:${variant.name}`, cost)),
   };
   return { manifest, files, report };
 }
@@ -135,6 +138,13 @@ export function quantitiesBefore(graph: Graph, variant: Variant): Quantities {
   const { graph: expanded } = runPipeline(graph, [promoteF16, expand]);
   const lowered = lowerGraph(expanded, capabilitiesFor(expanded, variant));
   return quantitiesOf(lowered, planMemory(lowered).bytes);
+}
+
+/** Microseconds that a run of a graph is predicted to take once it went through the passes. */
+export function forecastFor(graph: Graph, pipeline: Pipeline, backend: Backend, variant: Variant, cost: CostFile | undefined): number {
+  const costs = costsFor(`${backend.name}:${variant.name}`, cost);
+  const { graph: better } = runPipeline(graph, pipeline, { costs });
+  return forecast(better, lowerGraph(better, capabilitiesFor(better, variant)).steps, costs);
 }
 
 /** Compiles a graph for the backends. The ports keep the names of the graph's parameters; `outputs` names its results. */
@@ -148,6 +158,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     sparsity,
   } = runPipeline(graph, options.pipeline ?? defaultPipeline, {
     sparsity: options.sparsity,
+    costs: costsFor(`${backends[0]!.name}:${backends[0]!.variants[0]?.name}`, options.cost),
     debug: options.debug,
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
@@ -160,7 +171,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   for (const backend of backends) {
     for (const variant of backend.variants) {
       onStage?.(`emit ${backend.name} ${variant.name}`);
-      const emitted = await emitVariant(better, backend, variant, weights, sparsity, options.profile ?? false);
+      const emitted = await emitVariant(better, backend, variant, weights, sparsity, options);
       variants.push(emitted.manifest);
       reports.push(emitted.report);
       for (const [name, content] of Object.entries(emitted.files))

@@ -3,7 +3,9 @@
 import type { Executor } from "../runtime/executor.ts";
 import type { CompileOptions } from "./index.ts";
 
-export interface Config extends Omit<CompileOptions, "onStage" | "onPass" | "log" | "debug" | "profile"> {
+export interface Config extends Omit<CompileOptions, "onStage" | "onPass" | "log" | "debug" | "profile" | "cost"> {
+  /** A file of `sparsec calibrate`, from the config's folder. */
+  readonly cost?: string;
   /** The device that `run` and `diff` take where none is asked for: "auto", "wasm", "js", or a backend of your own. */
   readonly device?: string;
   /** Executors of your own backends; they come before the runtime's. */
@@ -24,6 +26,7 @@ export const CONFIG_FIELDS = [
   "passes",
   "ops",
   "external",
+  "cost",
   "types",
   "report",
   "device",

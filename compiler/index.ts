@@ -10,6 +10,7 @@ import type { OpDef } from "../ir/op.ts";
 import type { Artifact } from "./artifact.ts";
 import type { Backend } from "./backend.ts";
 import { type Compiled, compileGraph } from "./compile.ts";
+import type { CostFile } from "./cost/costs.ts";
 import type { ConstantInit } from "./onnx/constants.ts";
 import { importOnnx } from "./onnx/import.ts";
 import type { OnnxOp } from "./onnx/op.ts";
@@ -40,6 +41,8 @@ export interface CompileOptions {
   readonly types?: boolean;
   /** Writes `report.json`, which `sparsec explain` reads; nothing at run time does. Default true. */
   readonly report?: boolean;
+  /** How fast kernels are on a machine, from `sparsec calibrate`: what is chosen by speed is chosen by it. What ships, where left out. */
+  readonly cost?: CostFile;
   /** Makes an artifact whose steps can be run one by one, as `sparsec explain --profile` does; no other can run it. Default false. */
   readonly profile?: boolean;
   /** Told what begins: for progress. */
@@ -64,7 +67,7 @@ function backendOf(b: string | Backend): Backend {
 export const resolveBackends = (options: CompileOptions): readonly Backend[] => (options.backends ?? ["wasm"]).map(backendOf);
 
 /** The passes that the options ask for. */
-export const resolvePipeline = ({ passes }: CompileOptions): Pipeline =>
+export const resolvePipeline = ({ passes }: Pick<CompileOptions, "passes">): Pipeline =>
   typeof passes === "function" ? passes(defaultPipeline) : (passes ?? defaultPipeline);
 
 async function read(path: string): Promise<Uint8Array> {
@@ -110,6 +113,7 @@ export async function compileModel(
     types: options.types,
     report: options.report,
     profile: options.profile,
+    cost: options.cost,
     debug: options.debug,
     ...(options.onStage ? { onStage: options.onStage } : {}),
     ...(options.onPass ? { onPass: options.onPass } : {}),
@@ -128,6 +132,7 @@ export type { Artifact } from "./artifact.ts";
 export { type Backend, type Capabilities, defineBackend, type Emitted, type Variant } from "./backend.ts";
 export { type Compiled, type CompileReport, compileGraph } from "./compile.ts";
 export { type Config, defineConfig } from "./config.ts";
+export type { CostFile, Costs } from "./cost/costs.ts";
 export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
 export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";

@@ -6,6 +6,7 @@ import type { Attr, Attrs } from "../ir/op.ts";
 import { applyRules, type Rule, rebuild, type Trace } from "../ir/rewrite.ts";
 import { sameType, typeToString } from "../ir/types.ts";
 import type { Capabilities } from "./backend.ts";
+import { type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
@@ -19,6 +20,8 @@ export interface PassContext {
   readonly target?: Capabilities | undefined;
   /** `off` leaves every constant dense. */
   readonly sparsity: "auto" | "off";
+  /** How fast kernels are where the model is to run. */
+  readonly costs: Costs;
   /** A sentence for the user: what was decided, or what could not be. */
   note(message: string, about?: Value): void;
   /** What is known about the zeros of a constant operand. */
@@ -41,6 +44,7 @@ export const definePass = (pass: Pass): Pass => Object.freeze(pass);
 /** A context for running one pass by hand. */
 export const passContext = (options: Partial<PassContext> = {}): PassContext => ({
   sparsity: "auto",
+  costs: costsFor("wasm:baseline", undefined),
   note: () => {},
   found: () => {},
   ...options,

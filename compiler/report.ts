@@ -3,6 +3,8 @@
 import { type Graph, type Node, topological } from "../ir/graph.ts";
 import { isCompute } from "../ir/op.ts";
 import { typeToString } from "../ir/types.ts";
+import type { Costs } from "./cost/costs.ts";
+import { predict } from "./cost/predict.ts";
 import { flopsOf } from "./flops.ts";
 import type { LoweredGraph, Place, Step } from "./lower/step.ts";
 import { elementBytes } from "./lower/storage.ts";
@@ -35,6 +37,8 @@ export interface NodeReport {
   /** Floating-point operations of products and convolutions, and those of them that are not with a zero weight. In a loop: of all its trips. */
   readonly flops: number;
   readonly nonzeroFlops: number;
+  /** Microseconds, as the costs of its variant say; in a loop, of all its trips. */
+  readonly predicted: number;
   readonly why: string;
 }
 
@@ -54,6 +58,10 @@ export interface VariantReport {
   readonly steps: number;
   readonly nodes: readonly NodeReport[];
 }
+
+/** Microseconds that all kernels are predicted to take. */
+export const forecast = (graph: Graph, steps: readonly Step[], costs: Costs): number =>
+  kernelSteps(steps).reduce((sum, [s, times]) => sum + times * predict(graph, s, costs), 0);
 
 /** What one inference takes. */
 export type Quantities = Pick<VariantReport, "arena" | "intermediateBytes" | "kernels" | "conversions" | "convertedBytes">;
@@ -115,7 +123,13 @@ function arithmetic(graph: Graph, { node, lowered }: KernelStep, times: number):
 }
 
 /** One row per kernel step, in order. */
-export function explainSteps(graph: Graph, steps: readonly Step[], findings: readonly SparsityFinding[], backend: string): NodeReport[] {
+export function explainSteps(
+  graph: Graph,
+  steps: readonly Step[],
+  findings: readonly SparsityFinding[],
+  backend: string,
+  costs: Costs,
+): NodeReport[] {
   return kernelSteps(steps).map(([s, times, step]): NodeReport => {
     const names = s.node.locs.map((l) => l.name);
     const inner = members(s.node);
@@ -139,6 +153,7 @@ export function explainSteps(graph: Graph, steps: readonly Step[], findings: rea
       backend,
       bytes: s.results.reduce((sum, p) => sum + elementBytes(p.storage), 0),
       ...arithmetic(graph, s, times),
+      predicted: Math.round(1000 * times * predict(graph, s, costs)) / 1000,
       why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
     };
   });

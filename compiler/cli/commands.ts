@@ -24,6 +24,7 @@ const compiling = {
   batch: { type: "string", valueHint: "N", description: "compiles for N items at once, in place of the inputs' batch extent" },
   const: { type: "string", valueHint: "sr=16000", description: "fixes an input: number, list 1,2,3, or x.npy; repeatable" },
   sparsity: { type: "enum", options: ["auto", "off"], description: "off leaves every weight dense (default auto)" },
+  cost: { type: "string", valueHint: "FILE", description: "how fast kernels are here, from sparsec calibrate (default: what ships)" },
   config: { type: "string", valueHint: "FILE", description: "config file (default: the nearest sparsec.config.ts; none: no config)" },
   external: {
     type: "boolean",
@@ -165,6 +166,18 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     },
     ["sparsec diff model.onnx --random 1", "sparsec diff model.onnx --devices wasm,reference --input image=image.npy"],
     () => import("./diff.ts"),
+  ),
+  command(
+    "calibrate",
+    "Measures how fast kernels are on this machine, for --cost",
+    {
+      out: { type: "string", alias: "o", valueHint: "FILE", description: "file to write (default: sparsec.costs.json)" },
+      backend: compiling.backend,
+      config: compiling.config,
+      json,
+    },
+    ["sparsec calibrate -o costs.json", "sparsec compile model.onnx --cost costs.json"],
+    () => import("./calibrate.ts"),
   ),
   command(
     "doctor",

@@ -5,8 +5,8 @@ import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Graph } from "../../ir/graph.ts";
 import type { Inputs } from "../../runtime/index.ts";
 import type { Backend } from "../backend.ts";
-import { quantitiesBefore } from "../compile.ts";
-import { type Compiled, compileModel, resolveBackends } from "../index.ts";
+import { forecastFor, quantitiesBefore } from "../compile.ts";
+import { type Compiled, compileModel, resolveBackends, resolvePipeline } from "../index.ts";
 import type { NodeReport, Quantities, VariantReport } from "../report.ts";
 import type { Run } from "./commands.ts";
 import { measurePeak } from "./explain/peak.ts";
@@ -107,6 +107,18 @@ function before(raw: Graph | undefined, backends: readonly Backend[], chosen: Va
   }
 }
 
+/** What is predicted of the model itself, where zeros were imposed on it. */
+function unpruned(
+  raw: Graph | undefined,
+  backends: readonly Backend[],
+  chosen: VariantReport,
+  { config, options }: Settings,
+): number | undefined {
+  const backend = backends.find((b) => b.name === chosen.backend);
+  const variant = backend?.variants.find((v) => v.name === chosen.variant);
+  return raw && backend && variant && forecastFor(raw, resolvePipeline(config), backend, variant, options.cost);
+}
+
 export const run: Run = async (flags, terminal) => {
   const path = flags.positionals[0]!;
   const asked = flags.one("device");
@@ -118,7 +130,13 @@ export const run: Run = async (flags, terminal) => {
     const report = await readReport(path);
     ({ variants } = report);
     const variant = choose(variants, asked, path);
-    explained = { variant, others: variants.filter((v) => v !== variant).map(title), notes: report.notes, before: undefined };
+    explained = {
+      variant,
+      others: variants.filter((v) => v !== variant).map(title),
+      notes: report.notes,
+      before: undefined,
+      unpruned: undefined,
+    };
   } else {
     const set = await settings(flags, terminal);
     const given = resolveBackends({ backends: backendsFor(asked, set) });
@@ -142,6 +160,7 @@ export const run: Run = async (flags, terminal) => {
       others: variants.filter((v) => v !== variant).map(title),
       notes: compiled.report.notes,
       before: before(raw, backends, variant),
+      unpruned: flags.one("impose-sparsity") === undefined ? undefined : unpruned(raw, backends, variant, set),
       ...(measured
         ? {
             timed: timesOf(variant.nodes, measured),
@@ -166,6 +185,8 @@ export const run: Run = async (flags, terminal) => {
       nodes: timed ? variant.nodes.map((n, k) => ({ ...n, ...timed[k] })) : variant.nodes,
       totals: totals(variant),
       ...(explained.before ? { before: explained.before } : {}),
+      predicted: variant.nodes.reduce((us, n) => us + n.predicted, 0),
+      ...(explained.unpruned === undefined ? {} : { unpruned: explained.unpruned }),
       ...(explained.totals ? { measured: explained.totals } : {}),
       variants: variants.map((v) => ({ backend: v.backend, variant: v.variant, ...totals(v) })),
       notes,

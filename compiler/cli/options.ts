@@ -1,12 +1,13 @@
 // What to compile and how, from a command's flags, the nearest config file and .sparsecrc; flags win.
 
 import { readFile, stat } from "node:fs/promises";
-import { relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Config } from "../config.ts";
 import { type CompileOptions, insertBefore, resolvePipeline } from "../index.ts";
 import { readNpy } from "../npy.ts";
 import { type Imposed, imposeSparsity } from "../passes/impose-sparsity.ts";
+import { readCosts } from "./cost-file.ts";
 import { type Flags, integer, pair, shape, usage } from "./flags.ts";
 import { findConfig, loadConfig, loadDefaults } from "./load-config.ts";
 import type { Terminal } from "./terminal.ts";
@@ -88,10 +89,12 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   if (file !== undefined && asked === undefined) terminal.note(`config: ${relative(process.cwd(), file)}`);
   const config = file === undefined ? {} : await loadConfig(file);
   const rc = loadDefaults(process.cwd());
-  const { device: _, executors: __, ...defaults } = config;
+  const { device: _, executors: __, cost: ___, ...defaults } = config;
   const sparsity = (flags.one("sparsity") ?? config.sparsity ?? rc.sparsity) as "auto" | "off" | undefined;
   const external = flags.is("external") ?? config.external;
   const batch = flags.one("batch");
+  const costFile = flags.one("cost") ?? (config.cost === undefined ? undefined : join(dirname(file!), config.cost));
+  const cost = costFile === undefined ? undefined : await readCosts(costFile);
   const impose = flags.one("impose-sparsity");
   const named = flags.list("backend");
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
@@ -101,6 +104,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
     ...(sparsity ? { sparsity } : {}),
     ...(impose === undefined ? {} : { passes: imposing(impose, config, terminal) }),
     ...(external === undefined ? {} : { external }),
+    ...(cost ? { cost } : {}),
     ...(batch === undefined ? {} : { batch: integer("batch", batch, 1) }),
     dims: {
       ...config.dims,

@@ -10,6 +10,7 @@ type Fields = Readonly<Record<string, Check>>;
 
 const isString: Check = (x) => typeof x === "string";
 const isCount: Check = (x) => Number.isSafeInteger(x) && (x as number) >= 0;
+const isTime: Check = (x) => typeof x === "number" && x >= 0;
 const isArrayOf =
   (check: Check): Check =>
   (x) =>
@@ -41,6 +42,7 @@ const NODE = {
   bytes: isCount,
   flops: isCount,
   nonzeroFlops: isCount,
+  predicted: isTime,
   why: isString,
 } satisfies Record<keyof NodeReport, Check>;
 const VARIANT = {

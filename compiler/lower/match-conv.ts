@@ -63,7 +63,8 @@ export function wantsRows(node: Node, ops: OpSet): { readonly input: Value | und
 function winograd(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
   const best = shape && isPlain3x3(spec) ? bestWinograd(shape, spec.target) : undefined;
-  return best && convWinograd(spec, best.m);
+  const lowered = best && convWinograd(spec, best.m);
+  return lowered && { ...lowered, fewer: best.gain };
 }
 
 /** Of the rows of zeros that the convolution has around its input, those that a part of it has. */

@@ -72,6 +72,8 @@ export interface Lowered {
   readonly moves?: true;
   /** Whether it stores zeros behind the rows of a padded result, up to the next row. */
   readonly zeroes?: boolean;
+  /** How much faster than by all its products it is predicted to be, where it takes fewer. Default 1. */
+  readonly fewer?: number;
   /** For `explain`: why this kernel, which format. */
   readonly why: string;
   readonly format?: string;

@@ -67,7 +67,7 @@ function decide(t: Tensor, c: Candidate | string, ctx: PassContext): Choice & { 
   if (ctx.sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
   if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
-  return { ...choose(analysis, c, KERNELS), analysis };
+  return { ...choose(analysis, c, KERNELS, ctx.costs), analysis };
 }
 
 export const detectSparsity = definePass({

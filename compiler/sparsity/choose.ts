@@ -1,6 +1,7 @@
 // Chooses how a constant matrix is stored: the format that the cost model predicts to be fastest, dense unless one clearly is.
 
-import { LEAST_GAIN, type Product, predictedGain } from "../cost.ts";
+import type { Costs } from "../cost/costs.ts";
+import { LEAST_GAIN, type Product, predictedGain } from "../cost/gain.ts";
 import type { Analysis } from "./analyze.ts";
 import { type Pattern, patternToString } from "./finding.ts";
 
@@ -44,13 +45,13 @@ function optionsFor(p: Pattern, by: Candidate["by"]): readonly Option[] {
 }
 
 /** `kernels`: the formats that there are sparse kernels for. */
-export function choose(a: Analysis, c: Candidate, kernels: ReadonlySet<string>): Choice {
+export function choose(a: Analysis, c: Candidate, kernels: ReadonlySet<string>, costs: Costs): Choice {
   if (a.nonzeros === c.rows * c.columns) return dense("it has no zeros");
   if (c.rows * c.columns < LEAST_ELEMENTS) return dense(`${c.rows * c.columns} elements are too few to gain from`);
   const product = { ...c.product, elements: c.rows * c.columns };
   const gains = optionsFor(a.pattern, c.by)
     .filter((o) => kernels.has(o.format))
-    .map((o) => ({ format: o.format, gain: predictedGain(o.block, (1 - a.zeros) / o.fill, product) }));
+    .map((o) => ({ format: o.format, gain: predictedGain(o.block, (1 - a.zeros) / o.fill, product, costs) }));
   if (gains.length === 0) return dense(`there is no kernel for ${patternToString(a.pattern)}`);
   const { format, gain } = gains.reduce((best, g) => (g.gain > best.gain ? g : best));
   const { columns, fewer = 1 } = c.product;

@@ -3,6 +3,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { beforeAll, expect, test } from "vitest";
+import { costsFor } from "../../compiler/cost/costs.ts";
 import type { NodeReport } from "../../compiler/report.ts";
 import { mixed, reshaped, small, writeModel } from "./models.ts";
 import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
@@ -193,11 +194,36 @@ test("--impose-sparsity shows what zeroed weights would make of a model, and war
   const { code, stdout, stderr } = await sparsec(["explain", at("linear.onnx"), "--impose-sparsity", "0.875:4x1", "--json"]);
   expect(code).toBe(0);
   expect(stderr).toContain("warning: --impose-sparsity zeroes weights without training");
-  const { nodes, notes } = JSON.parse(stdout) as { nodes: readonly NodeReport[]; notes: readonly { message: string }[] };
+  const { nodes, notes, predicted, unpruned } = JSON.parse(stdout) as {
+    nodes: readonly NodeReport[];
+    notes: readonly { message: string }[];
+    predicted: number;
+    unpruned: number;
+  };
+  expect(predicted).toBeCloseTo(
+    nodes.reduce((sum, n) => sum + n.predicted, 0),
+    6,
+  );
+  expect(unpruned).toBeGreaterThan(2 * predicted);
   expect(nodes).toMatchObject([{ name: "product", elements: 2048, zeros: 1792, pattern: "4x1 blocks" }]);
   expect(notes[0]!.message).toBe("87.5 % of the weights of 1 layers in blocks of 4x1 were zeroed: outputs are not the model's");
   const { error } = await document<Failed>(["compile", at("linear.onnx"), "--impose-sparsity", "1.5"], 2);
   expect(error.message).toContain("--impose-sparsity is '1.5'");
+});
+
+test("--cost decides by what was measured; what is no such file is refused", async () => {
+  const slow = { ...costsFor("wasm:relaxed", undefined), single: [[4, 0.01]] };
+  const file: unknown = { version: 1, machine: "a test's", variants: { "wasm:relaxed": slow } };
+  await writeFile(at("costs.json"), JSON.stringify(file));
+  const formatWith = async (...args: readonly string[]) =>
+    (await document<Explained>(["explain", at("small.onnx"), ...args])).nodes[0]!.format;
+  expect(await formatWith()).toBe("csr");
+  expect(await formatWith("--cost", at("costs.json"))).toBe("dense");
+  await writeFile(at("sparsec.config.mjs"), 'export default { cost: "./costs.json" };');
+  expect(await formatWith("--config", at("sparsec.config.mjs"))).toBe("dense");
+  await writeFile(at("costs.json"), JSON.stringify(file).replace("0.01", "-1"));
+  const { error } = await document<Failed>(["explain", at("small.onnx"), "--cost", at("costs.json")], 1);
+  expect(error).toMatchObject({ code: "bad-costs", hint: "write it with `sparsec calibrate`" });
 });
 
 test("the steps of an artifact cannot be profiled", async () => {

@@ -11,7 +11,7 @@ beforeAll(() => writeModel(at("small.onnx"), small));
 test("--help lists the commands, plain where nobody sees colours", async () => {
   const { code, stdout, stderr } = await sparsec(["--help"]);
   expect(code).toBe(0);
-  for (const name of ["compile", "run", "explain", "bench", "opt", "diff", "doctor"])
+  for (const name of ["compile", "run", "explain", "bench", "opt", "diff", "calibrate", "doctor"])
     expect(stdout).toMatch(new RegExp(`^ +${name} `, "m"));
   expect(stdout).toContain("Exit codes: 0 done, 1 the input or model is at fault, 2 wrong usage, 3 an internal error.");
   expect(stdout).not.toContain("\u001b[");

@@ -1,7 +1,8 @@
 // Patterns of zeros are named for what they are, and formats chosen by predicted gain.
 
 import { describe, expect, test } from "vitest";
-import { LEAST_GAIN, predictedGain } from "../../compiler/cost.ts";
+import { costsFor } from "../../compiler/cost/costs.ts";
+import { LEAST_GAIN, predictedGain } from "../../compiler/cost/gain.ts";
 import { passContext, runPass } from "../../compiler/pass.ts";
 import { detectSparsity } from "../../compiler/passes/detect-sparsity.ts";
 import { analyze } from "../../compiler/sparsity/analyze.ts";
@@ -22,6 +23,7 @@ const matrix = (rows: number, columns: number, keep: (r: number, c: number) => b
     Array.from({ length: rows * columns }, (_, i) => (keep(Math.floor(i / columns), i % columns) ? i + 1 : 0)),
   );
 
+const costs = costsFor("wasm:baseline", undefined);
 const hash = (a: number, b: number): number => choices(a * 1009 + b).below(100);
 const patternOf = (t: ReturnType<typeof matrix>, taps = 1) => patternToString(analyze(t, firstAxisRows(t.shape), taps).pattern);
 
@@ -94,7 +96,7 @@ describe("choice", () => {
     );
 
   const gain = (density: number, columns: number, block: readonly [number, number] = [1, 1], elements = 2 ** 20) =>
-    predictedGain(block, density, { columns, elements });
+    predictedGain(block, density, { columns, elements }, costs);
 
   test("the gain grows with zeros and, up to a point, with columns", () => {
     expect(gain(0.1, 64)).toBeGreaterThan(8);
@@ -119,7 +121,7 @@ describe("choice", () => {
     [65, 1, "dense"],
     [85, 1, "csr"],
   ])("%i %% zeros, %i columns: %s", (percent, columns, format) => {
-    const choice = choose(sparse(percent), { ...candidate, product: { columns } }, kernels);
+    const choice = choose(sparse(percent), { ...candidate, product: { columns } }, kernels, costs);
     expect(choice.format).toBe(format);
     expect(choice.predictedGain).toBeGreaterThanOrEqual(format === "dense" ? 1 : LEAST_GAIN);
     expect(choice.why).toMatch(/% zeros, unstructured, \d+ columns at once/);
@@ -130,15 +132,15 @@ describe("choice", () => {
       matrix(32, 32, (r, c) => hash(r >> 2, c) < 30),
       firstAxisRows([32, 32]),
     );
-    expect(choose(blocks, candidate, kernels).format).toBe("csr");
-    expect(choose(blocks, candidate, new Set(["csr", "bsr-4x1"])).format).toBe("bsr-4x1");
-    expect(choose(blocks, { ...candidate, by: "last" }, new Set(["csc", "bsc-4x1"])).format).toBe("bsc-4x1");
-    expect(choose(blocks, candidate, new Set()).why).toBe("there is no kernel for 4x1 blocks");
+    expect(choose(blocks, candidate, kernels, costs).format).toBe("csr");
+    expect(choose(blocks, candidate, new Set(["csr", "bsr-4x1"]), costs).format).toBe("bsr-4x1");
+    expect(choose(blocks, { ...candidate, by: "last" }, new Set(["csc", "bsc-4x1"]), costs).format).toBe("bsc-4x1");
+    expect(choose(blocks, candidate, new Set(), costs).why).toBe("there is no kernel for 4x1 blocks");
   });
 
   test("small matrices stay dense", () => {
     const t = matrix(4, 4, (r, c) => r === c);
-    expect(choose(analyze(t, firstAxisRows([4, 4])), { ...candidate, rows: 4, columns: 4 }, kernels)).toMatchObject({
+    expect(choose(analyze(t, firstAxisRows([4, 4])), { ...candidate, rows: 4, columns: 4 }, kernels, costs)).toMatchObject({
       format: "dense",
       predictedGain: 1,
     });

@@ -1,15 +1,13 @@
 // Times the steps of a program one by one, in order, as they stand in a run.
 
-import { defaultExecutors, type Executor, type Inputs, type Instance, load, SparsecError } from "../../../runtime/index.ts";
+import type { Executor, Inputs } from "../../../runtime/index.ts";
 import type { Artifact } from "../../artifact.ts";
-import { STEP_RANGE } from "../../compile.ts";
 import { percentile } from "../bench/sampling.ts";
+import { openSteps, type Span } from "./open-steps.ts";
 
-/** One run, in milliseconds since some moment. */
-export interface Inference {
-  readonly start: number;
-  readonly end: number;
-  readonly steps: readonly { readonly start: number; readonly end: number }[];
+/** One run, taken apart. */
+export interface Inference extends Span {
+  readonly steps: readonly Span[];
 }
 
 /** Milliseconds. */
@@ -45,35 +43,10 @@ export interface ProfileJob {
 
 /** Errors: those of loading and running. */
 export async function profile({ artifact, device, executors, inputs, steps, seconds }: ProfileJob): Promise<Profile> {
-  let instance: Instance | undefined;
-  const observed = [...executors, ...defaultExecutors].map(
-    (e): Executor => ({
-      ...e,
-      async instantiate(code, variant) {
-        instance = await e.instantiate(code, variant);
-        return instance;
-      },
-    }),
-  );
-  const model = await load(artifact, { device, executors: observed });
+  const opened = await openSteps(artifact, device, executors);
+  const bind = () => opened.bind(inputs);
+  const { run } = opened;
   try {
-    const { backend, variant: name } = model.info();
-    const variant = artifact.manifest.variants.find((v) => v.backend === backend && v.name === name)!;
-    const range = new Int32Array(instance!.buffer, instance!.arena + variant.arena - STEP_RANGE, 2);
-    const run = async (from: number, to: number): Promise<{ readonly start: number; readonly end: number }> => {
-      range.set([from, to]);
-      const start = performance.now();
-      const result = instance!.run();
-      const fault = typeof result === "number" ? result : await result;
-      const end = performance.now();
-      if (fault !== -1) throw new SparsecError("fault", variant.faults[fault] ?? `the program reports fault ${fault}`);
-      return { start, end };
-    };
-    /** Puts the inputs in their places, and runs nothing: a run may use those places again. */
-    const bind = async (): Promise<void> => {
-      range.set([0, 0]);
-      await model.run(inputs, { outputs: [] });
-    };
     const warm = performance.now() + Math.min(WARM_UP, 1000 * seconds);
     do {
       await bind();
@@ -92,7 +65,7 @@ export async function profile({ artifact, device, executors, inputs, steps, seco
     const until = performance.now() + 1000 * seconds;
     while (wholes.length < LEAST_ROUNDS || performance.now() < until) {
       await bind();
-      const parts: { readonly start: number; readonly end: number }[] = [];
+      const parts: Span[] = [];
       for (let k = 0; k < steps; k++) {
         const part = await run(k, k + 1);
         parts.push(part);
@@ -105,6 +78,6 @@ export async function profile({ artifact, device, executors, inputs, steps, seco
     }
     return { steps: times.map(median), whole: median(wholes), rounds: wholes.length, timeline };
   } finally {
-    model.dispose();
+    opened.dispose();
   }
 }

@@ -9,11 +9,12 @@ import { SparsecError } from "../../runtime/index.ts";
 import { coldStart } from "./bench/cold.ts";
 import { constantInputs } from "./bench/constant-inputs.ts";
 import { energyMeter, joulesPerRun } from "./bench/energy.ts";
-import { importPeer, type PeerModel, peers } from "./bench/peers.ts";
+import { openPeer, type PeerModel, peers } from "./bench/peers.ts";
 import { type Measured, print } from "./bench/print.ts";
 import { type Contestant, interleave, percentile, type Times } from "./bench/sampling.ts";
 import { flopsOf, variantOf } from "./bench/sizes.ts";
 import { runStreams } from "./bench/streams.ts";
+import { matching } from "./bench/tfjs.ts";
 import type { Run } from "./commands.ts";
 import { relativeError } from "./compare.ts";
 import { feed, givenInputs, seedOf } from "./feed.ts";
@@ -29,7 +30,25 @@ interface Plan {
   readonly scenario: "sync" | "async";
   readonly streams: number;
   readonly seconds: number;
-  readonly vs: readonly string[];
+  readonly vs: readonly Versus[];
+}
+
+interface Versus {
+  readonly name: string;
+  readonly argument?: string;
+}
+
+/** `ort-web`, or `tfjs=model.json`. */
+function vsOf(text: string): Versus {
+  const [name, ...rest] = text.split("=") as [string, ...string[]];
+  if (!peers.has(name)) throw usage(`--vs is '${text}'`, `one or more of ${[...peers.keys()].join(", ")}`);
+  const argument = rest.join("=");
+  if ((name === "tfjs") !== (argument !== ""))
+    throw usage(
+      `--vs is '${text}'`,
+      name === "tfjs" ? "TensorFlow.js reads no ONNX: give the converted graph model, tfjs=model.json" : name,
+    );
+  return argument === "" ? { name } : { name, argument };
 }
 
 function planOf(flags: Flags): Plan {
@@ -38,8 +57,7 @@ function planOf(flags: Flags): Plan {
   const text = flags.one("seconds") ?? "3";
   const seconds = Number(text);
   if (!(seconds > 0 && seconds <= 3600)) throw usage(`--seconds is '${text}', and a number above 0 is expected`);
-  const vs = flags.list("vs");
-  for (const name of vs) if (!peers.has(name)) throw usage(`--vs is '${name}'`, `one or more of ${[...peers.keys()].join(", ")}`);
+  const vs = flags.list("vs").map(vsOf);
   if (scenario === "async" && vs.length > 0)
     throw usage("--vs compares in the sync scenario only: other engines have streams of their own");
   if (vs.length > 0 && !path.endsWith(".onnx")) throw usage("--vs needs the model, an .onnx file: other engines cannot read an artifact");
@@ -73,8 +91,8 @@ async function runner(models: readonly Model[], feeds: readonly Feed[]): Promise
 interface Rival {
   readonly name: string;
   readonly model: PeerModel;
-  /** How far its results lie from ours, relative. */
-  readonly difference: number;
+  /** How far its results lie from ours, relative; undefined where it calls them otherwise. */
+  readonly difference: number | undefined;
 }
 
 async function openRivals(plan: Plan, model: Model, feeds: readonly Feed[], set: Settings, terminal: Terminal): Promise<readonly Rival[]> {
@@ -82,23 +100,21 @@ async function openRivals(plan: Plan, model: Model, feeds: readonly Feed[], set:
   const constants = await constantInputs(plan.path, set.options);
   const inputs = feeds.map((f) => new Map([...f, ...constants]));
   const rivals: Rival[] = [];
-  for (const name of plan.vs) {
+  for (const { name, argument } of plan.vs) {
     terminal.stage(`open ${name}`);
-    const peer = peers.get(name)!;
-    const imported = await importPeer(peer, process.cwd());
-    try {
-      const opened = await peer.open(imported, { model: plan.path, inputs });
-      let difference = 0;
-      for (const [k, f] of feeds.entries()) {
-        const ours = await model.run(asInputs(f));
-        const theirs = await opened.outputs(k);
-        for (const { name: output } of model.outputs)
-          difference = Math.max(difference, relativeError(ours[output]! as Tensor, theirs.get(output)!));
+    const job = { model: plan.path, inputs, ...(argument === undefined ? {} : { argument }) };
+    const opened = await openPeer(peers.get(name)!, job, process.cwd());
+    let difference: number | undefined;
+    for (const [k, f] of feeds.entries()) {
+      const ours = await model.run(asInputs(f));
+      const theirs = await opened.outputs(k);
+      for (const { name: output } of model.outputs) {
+        const own = ours[output]! as Tensor;
+        const their = matching(theirs, output, own);
+        if (their) difference = Math.max(difference ?? 0, relativeError(own, their));
       }
-      rivals.push({ name, model: opened, difference });
-    } catch (e) {
-      throw new SparsecError("peer-failed", `${name} cannot run the model: ${e instanceof Error ? e.message : String(e)}`);
     }
+    rivals.push({ name, model: opened, difference });
   }
   return rivals;
 }
@@ -166,7 +182,11 @@ export const run: Run = async (flags, terminal) => {
       ];
       const times = await interleave(contestants, plan.seconds);
       contestants.forEach(({ name }, i) => {
-        rows.push({ name, ...measured(times[i]!, batch), ...(i > 0 ? { difference: rivals[i - 1]!.difference } : {}) });
+        rows.push({
+          name,
+          ...measured(times[i]!, batch),
+          ...(i > 0 && rivals[i - 1]!.difference !== undefined ? { difference: rivals[i - 1]!.difference! } : {}),
+        });
       });
       joules = typeof meter === "string" ? meter : (await joulesPerRun(meter, contestants[0]!.run)) / batch;
     }

@@ -118,7 +118,11 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       ...feeding,
       ...imposing,
       seconds: { type: "string", valueHint: "3", description: "how long to measure each engine (default 3)" },
-      vs: { type: "string", valueHint: "ort-web,ort-node", description: "engines to compare with, in turns; installed where you run this" },
+      vs: {
+        type: "string",
+        valueHint: "ort-web,ort-node,tfjs=model.json",
+        description: "engines to compare with, in turns; installed where you run this",
+      },
       scenario: {
         type: "enum",
         options: ["sync", "async"],

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { energyMeter } from "../../compiler/cli/bench/energy.ts";
 import { interleave, percentile } from "../../compiler/cli/bench/sampling.ts";
+import { matching } from "../../compiler/cli/bench/tfjs.ts";
 import { encodeModel } from "../../compiler/onnx/proto/encode.ts";
+import { tensorOf } from "../../ir/tensor.ts";
 import { small, writeModel } from "./models.ts";
 import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
 
@@ -113,6 +115,8 @@ test("--vs: an engine found where the command runs is measured beside ours, and 
 test.each([
   ["an artifact beside another engine", ["small.sparsec", "--vs", "ort-web"], "--vs needs the model"],
   ["an unknown engine", ["small.onnx", "--vs", "torch"], "--vs is 'torch'"],
+  ["TensorFlow.js without its model", ["small.onnx", "--vs", "tfjs"], "--vs is 'tfjs'"],
+  ["a model of an engine that reads ONNX", ["small.onnx", "--vs", "ort-web=small.onnx"], "--vs is 'ort-web=small.onnx'"],
   ["no time", ["small.onnx", "--seconds", "0"], "--seconds is '0'"],
   ["a batch of an artifact", ["small.sparsec", "--batch", "2"], "--batch is for models"],
   ["another engine in streams", ["small.onnx", "--vs", "ort-web", "--scenario", "async"], "--vs compares in the sync scenario only"],
@@ -134,6 +138,22 @@ test("a batch that a shape inside the model forbids is refused", async () => {
   await writeFile(at("fixed.onnx"), encodeModel(fixed));
   expect((await document<Failed>(["compile", at("fixed.onnx"), "--batch", "2"], 1)).error).toMatchObject({ code: "no-batch" });
   expect((await document<Failed>(["compile", at("mixed.onnx"), "--batch", "2"], 1)).error).toMatchObject({ code: "unreadable" });
+});
+
+test("results of an engine that names them otherwise are found by their size", () => {
+  const t = (n: number) => tensorOf("f32", [1, n], new Float32Array(n).fill(n));
+  const theirs = new Map([
+    ["Identity", t(4)],
+    ["Identity_1", t(6)],
+    ["Identity_2", t(6)],
+  ]);
+  expect(matching(theirs, "Identity_1", t(6))).toBe(theirs.get("Identity_1"));
+  expect(matching(theirs, "scores", tensorOf("f32", [2, 2], [0, 0, 0, 0]))).toMatchObject({
+    shape: [2, 2],
+    data: new Float32Array([4, 4, 4, 4]),
+  });
+  // Two could be meant.
+  expect(matching(theirs, "boxes", t(6))).toBeUndefined();
 });
 
 test("times: every contestant is sampled, and counted once for each run", async () => {

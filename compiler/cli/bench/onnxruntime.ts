@@ -47,7 +47,7 @@ function toOrt({ Tensor }: Ort, name: string, t: Tensor): OrtTensor {
 /** Opens models with an execution provider, "wasm" or "cpu". */
 export const onnxRuntime =
   (provider: string): Peer["open"] =>
-  async (imported, { model, inputs }): Promise<PeerModel> => {
+  async ([imported], { model, inputs }): Promise<PeerModel> => {
     const ort = imported as Ort;
     ort.env.logLevel = "error";
     ort.env.wasm.numThreads = 1;

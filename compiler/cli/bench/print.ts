@@ -85,7 +85,10 @@ function text(terminal: Terminal, r: Result): void {
     ...(many
       ? m === ours
         ? ["", ""]
-        : [`${(m.median / ours.median).toFixed(2)}x`, m.difference === 0 ? "equal" : `off by ${m.difference!.toExponential(1)}`]
+        : [
+            `${(m.median / ours.median).toFixed(2)}x`,
+            m.difference === undefined ? "not compared" : m.difference === 0 ? "equal" : `off by ${m.difference.toExponential(1)}`,
+          ]
       : []),
   ]);
   const [first, ...rest] = table([head, ...rows], new Set([1, 2, 3, 4, 5, 6, 7]));

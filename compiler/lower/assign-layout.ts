@@ -7,6 +7,7 @@ import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
 import { assignFeatures } from "./assign-features.ts";
 import { wantsRows } from "./match-conv.ts";
+import { transposedWantsRows } from "./match-conv-transpose.ts";
 import { poolWantsRows } from "./match-pool.ts";
 import { flat, type Margin, rows, type Storage } from "./storage.ts";
 import { tilesWantRows } from "./stripes.ts";
@@ -39,7 +40,8 @@ export function assignStorage(graph: Graph): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
   for (const node of order) {
-    const want = tilesWantRows(node, graph.ops) ?? wantsRows(node, graph.ops) ?? poolWantsRows(node, graph.ops);
+    const { ops } = graph;
+    const want = tilesWantRows(node, ops) ?? wantsRows(node, ops) ?? transposedWantsRows(node, ops) ?? poolWantsRows(node, ops);
     if (!want) continue;
     if (want.input) margins.set(want.input, widest(margins.get(want.input), want.margin));
     for (const r of node.results) margins.set(r, widest(margins.get(r), { rows: 0, columns: 0 }));

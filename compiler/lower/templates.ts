@@ -4,12 +4,18 @@ import type { Capabilities } from "../backend.ts";
 import { NotVectorizable } from "./generic/element.ts";
 import type { GenericContext } from "./generic/kernel.ts";
 import { lowerConv } from "./match-conv.ts";
+import { lowerConvTranspose } from "./match-conv-transpose.ts";
 import { lowerMatmul } from "./match-matmul.ts";
 import { lowerPool } from "./match-pool.ts";
 import type { Lowered } from "./template.ts";
 import type { Unit } from "./unit.ts";
 
-const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [lowerConv, lowerMatmul, lowerPool];
+const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [
+  lowerConv,
+  lowerConvTranspose,
+  lowerMatmul,
+  lowerPool,
+];
 
 /** A template's kernel for the unit, or undefined where the generic lowering is the way. */
 export function templateFor(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {

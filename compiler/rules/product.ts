@@ -104,5 +104,32 @@ const padding: readonly Rule[] = [
   }),
 ];
 
+/** Windows of more elements are cheaper as one of their columns after one of their rows, despite the pass over memory. */
+const MOST_TAPS = 16;
+
+const separable: readonly Rule[] = [
+  rule("max over a large window -> max along rows, then along columns", op("pool"), (_, b, root) => {
+    const { attrs, inputs, locs } = root.node;
+    const kernel = ints(root, "kernel");
+    if (attrs.op !== "max" || kernel.length !== 2 || kernel.includes(1) || product(kernel) <= MOST_TAPS || !fixed(inputs[0]!))
+      return undefined;
+    /** The attributes along one axis; along the other, windows of one element. */
+    const along = (axis: 0 | 1, other: number): Attrs => {
+      const keep = (name: string, none: number): number[] => ints(root, name).map((n, i) => (i % 2 === axis ? n : none));
+      const shape = ints(root, "shape").map((n, i) => (i === axis ? n : other));
+      return {
+        ...attrs,
+        kernel: keep("kernel", 1),
+        strides: keep("strides", 1),
+        dilations: keep("dilations", 1),
+        pads: keep("pads", 0),
+        shape,
+      };
+    };
+    const rows = b.value("pool", [inputs[0]!], along(1, shapeOf(inputs[0]!)[2]!), locs);
+    return b.value("pool", [rows], along(0, ints(root, "shape")[1]!), locs);
+  }),
+];
+
 /** Rewrites towards the forms that kernels are written for. */
-export const productRules: readonly Rule[] = [...padding, ...oneDimensional, ...matrices];
+export const productRules: readonly Rule[] = [...padding, ...oneDimensional, ...separable, ...matrices];

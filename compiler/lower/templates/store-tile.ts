@@ -78,19 +78,20 @@ function storeVector(target: Target, spot: Spot, value: Expr, lanes: number, epi
     displacement: spot.displacement + lane * target.lane,
     lanes: wide,
   });
-  if (target.lane === 4) {
-    const whole = epilogue.apply(value, site(0, 4), keep);
-    if (lanes === 4) body.push(store("f32x4", spot.dst, whole, spot.displacement));
-    else if (target.padded) {
-      const cut = [0, 1, 2, 3].map((lane) => (lane < lanes ? lane : 4));
-      body.push(store("f32x4", spot.dst, shuffle(whole, ZERO, cut), spot.displacement));
-    } else {
-      const kept = keep(whole);
-      for (let lane = 0; lane < lanes; lane++) body.push(store("f32", spot.dst, extract(kept, lane), spot.displacement + 4 * lane));
-    }
-  } else {
+  // Operands of the epilogue lie apart where the lanes do; without any, it takes them all at once.
+  if (target.lane !== 4 && epilogue.params.length > 0) {
     for (let lane = 0; lane < lanes; lane++)
       body.push(store("f32", spot.dst, epilogue.apply(extract(value, lane), site(lane, 1), keep), spot.displacement + lane * target.lane));
+    return body;
+  }
+  const whole = epilogue.apply(value, site(0, 4), keep);
+  if (target.lane === 4 && lanes === 4) body.push(store("f32x4", spot.dst, whole, spot.displacement));
+  else if (target.lane === 4 && target.padded) {
+    const cut = [0, 1, 2, 3].map((lane) => (lane < lanes ? lane : 4));
+    body.push(store("f32x4", spot.dst, shuffle(whole, ZERO, cut), spot.displacement));
+  } else {
+    const kept = keep(whole);
+    for (let lane = 0; lane < lanes; lane++) body.push(store("f32", spot.dst, extract(kept, lane), spot.displacement + lane * target.lane));
   }
   return body;
 }

@@ -54,13 +54,16 @@ function resize(
   const weighted = modes.mode !== "nearest";
   const { dtype } = x.type;
   const wide = dtype === "f64" ? "f64" : "f32";
-  const tables = used.flatMap(({ table, size }) => {
+  const constants = ({ table, size }: (typeof used)[number]): readonly Value[] => {
     const shape = [size.to, table.index[0]?.length ?? 1];
     const index = c.constant(tensorOf("i32", shape, table.index.flat()));
     return weighted ? [index, c.constant(tensorOf(wide, shape, table.weight.flat()))] : [index];
-  });
-  const source = weighted && !isFloat(dtype) ? e.cast(x, wide) : x;
-  let y = e.op("resample", [source, ...tables], { axes: used.map((u) => u.axis), weighted });
+  };
+  let y = weighted && !isFloat(dtype) ? e.cast(x, wide) : x;
+  // Sums of products over several axes are sums over one after the other; what shrinks goes first, and then the innermost.
+  const order = used.toSorted((p, q) => p.size.to / p.size.from - q.size.to / q.size.from || q.axis - p.axis);
+  if (weighted) for (const axis of order) y = e.op("resample", [y, ...constants(axis)], { axes: [axis.axis], weighted });
+  else y = e.op("resample", [y, ...used.flatMap(constants)], { axes: used.map((u) => u.axis), weighted });
   if (y.type.dtype !== dtype) y = e.cast(y, dtype);
   const rank = x.type.shape.length;
   for (const { axis, table } of used) {

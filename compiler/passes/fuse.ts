@@ -17,11 +17,13 @@ const FREE: ReadonlySet<string> = new Set(["reshape", "transpose", "slice", "bit
 /** These read each element of their operand once, so that its elementwise producers can be computed where it is read. */
 const READS_ONCE: ReadonlySet<string> = new Set(["reduce", "arg_reduce"]);
 
+const PRODUCT = 2;
+
 /** How much an anchor gains from its epilogue: what computes most, most. Others only move data. */
 const ANCHORS: ReadonlyMap<string, number> = new Map([
-  ["conv", 2],
-  ["matmul", 2],
-  ["conv_transpose", 2],
+  ["conv", PRODUCT],
+  ["matmul", PRODUCT],
+  ["conv_transpose", PRODUCT],
   ["reduce", 1],
   ["pool", 1],
   ["arg_reduce", 1],
@@ -71,6 +73,15 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
   }
   const claimed = new Set<Node>();
 
+  /** Whether an elementwise node can be computed in the store of a product that it alone uses, directly or after others. */
+  const endsProduct = (n: Node): boolean =>
+    n.results[0]!.type.dtype === "f32" &&
+    n.inputs.some((v) => {
+      if (uses.get(v) !== 1 || !sameShape(v.type.shape, shapeOf(n))) return false;
+      const role = roleOf(g.ops, v.node);
+      return role === "anchor" ? ANCHORS.get(v.node.op) === PRODUCT : role === "elementwise" && endsProduct(v.node);
+    });
+
   const part = (n: Node, c: Cluster): "epilogue" | "prologue" | "anchor" | undefined => {
     const role = roleOf(g.ops, n);
     if (role === "outside" || claimed.has(n)) return undefined;
@@ -78,7 +89,8 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
     // Used elsewhere, or as an output: swallowing it would compute it twice. Swallowing none such, no cycle can arise.
     if (by.length !== uses.get(n.results[0]!) || !by.every((u) => c.members.has(u))) return undefined;
     const before = (u: Node) => c.prologue.has(u) || (u === c.anchor && READS_ONCE.has(u.op));
-    if (by.every(before)) return role === "elementwise" && sameShape(shapeOf(n), c.anchor!.inputs[0]!.type.shape) ? "prologue" : undefined;
+    if (by.every(before))
+      return role === "elementwise" && sameShape(shapeOf(n), c.anchor!.inputs[0]!.type.shape) && !endsProduct(n) ? "prologue" : undefined;
     if (by.some((u) => u === c.anchor || c.prologue.has(u)) || !sameShape(shapeOf(n), shapeOf(by[0]!))) return undefined;
     if (role === "elementwise") return "epilogue";
     return c.anchor ? undefined : "anchor";

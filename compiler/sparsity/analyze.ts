@@ -2,6 +2,7 @@
 
 import { isZero, type MatrixView } from "../../ir/layouts/layout.ts";
 import type { Tensor } from "../../ir/tensor.ts";
+import { countZeros } from "./count-zeros.ts";
 import type { Pattern } from "./finding.ts";
 
 export interface Analysis {
@@ -17,12 +18,6 @@ interface Positions {
   readonly columns: number;
   readonly row: Uint32Array;
   readonly column: Uint32Array;
-}
-
-function countNonzeros(t: Tensor): number {
-  let n = 0;
-  for (let i = 0; i < t.data.length; i++) if (!isZero(t.dtype, t.data[i]!)) n++;
-  return n;
 }
 
 function positionsOf(t: Tensor, m: MatrixView, nonzeros: number): Positions {
@@ -158,7 +153,7 @@ const LEAST_ZEROS = 0.05;
 
 /** Counts the zeros of `t`, seen as the matrix `view`, and names their pattern. `taps`: columns for each input channel. */
 export function analyze(t: Tensor, view: MatrixView, taps = 1): Analysis {
-  const nonzeros = countNonzeros(t);
+  const nonzeros = t.data.length - countZeros(t);
   const zeros = t.data.length === 0 ? 0 : 1 - nonzeros / t.data.length;
   const pattern = (): Pattern => {
     if (nonzeros === 0) return { kind: "zero" };

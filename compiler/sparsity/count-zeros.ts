@@ -1,11 +1,11 @@
 // Counts exact zeros.
 
+import { isZero } from "../../ir/layouts/layout.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 
 /** Elements that are zero (either sign for floats; raw zeros for integers). */
-export function countZeros(t: Tensor): number {
+export function countZeros({ dtype, data }: Tensor): number {
   let zeros = 0;
-  const half = t.dtype === "f16";
-  for (const x of t.data as Iterable<number | bigint>) if (half ? ((x as number) & 0x7fff) === 0 : x === 0 || x === 0n) zeros++;
+  for (let i = 0; i < data.length; i++) if (isZero(dtype, data[i]!)) zeros++;
   return zeros;
 }

@@ -48,46 +48,52 @@ function schemeOf([rows, columns]: readonly [number, number], contiguous: boolea
   return columns % LANES === 0 && contiguous ? { channels: 4, share, width: LANES } : { channels: 8, share, width: 1 };
 }
 
-/** A weight for each channel of a unit (and each of the inputs), and the first of the inputs. */
-interface Tap {
-  readonly column: number;
+/**
+ * Channels that share their inputs, `share` from `first` on. Each tap has the column of its first input, and a weight for each channel of
+ * the unit and each of the inputs.
+ */
+interface Unit {
+  readonly first: number;
+  readonly columns: readonly number[];
   readonly weights: Float32Array;
 }
 
-/** Channels that share their inputs, `share` from `first` on, and their taps. */
-interface Unit {
-  readonly first: number;
-  readonly taps: readonly Tap[];
-}
-
 /** Past the last channel, it is repeated: its sum is stored twice. */
-const channelOf = (s: ConvShape, unit: Unit, i: number): number => Math.min(s.m - 1, unit.first + i);
+const channelOf = (s: ConvShape, first: number, i: number): number => Math.min(s.m - 1, first + i);
 
 function unitsOf(spec: ConvSpec, s: ConvShape, { share, width }: Scheme): Unit[] {
   return Array.from({ length: Math.ceil(s.m / share) }, (_, u) => {
-    const unit = { first: u * share, taps: [] };
-    const taps: Tap[] = [];
+    const rows = Array.from({ length: share }, (_, i) => channelOf(s, u * share, i) * s.c);
+    const kept: number[] = [];
     for (let column = 0; column < s.c; column += width) {
-      // The last inputs may be fewer: then some are taken up again, with weights of zero.
-      const at = Math.max(0, Math.min(column, s.c - width));
-      const weights = new Float32Array(share * width);
+      const end = Math.min(s.c, column + width);
+      let some = false;
+      for (const row of rows) for (let k = column; k < end; k++) some ||= spec.weights[row + k] !== 0;
+      if (some) kept.push(column);
+    }
+    // The last inputs may be fewer: then some are taken up again, with weights of zero.
+    const columns = kept.map((column) => Math.max(0, Math.min(column, s.c - width)));
+    const weights = new Float32Array(kept.length * share * width);
+    kept.forEach((column, t) => {
       for (let i = 0; i < share; i++)
         for (let k = column; k < Math.min(s.c, column + width); k++)
-          weights[i * width + k - at] = spec.weights[channelOf(s, unit, i) * s.c + k]!;
-      if (weights.some((w) => w !== 0)) taps.push({ column: at, weights });
-    }
-    return { ...unit, taps };
+          weights[(t * share + i) * width + k - columns[t]!] = spec.weights[rows[i]! + k]!;
+    });
+    return { first: u * share, columns, weights };
   });
 }
 
 /** `count` taps with the same sum: some are halved, which is exact and keeps infinite inputs where they belong. */
-function stretched(taps: readonly Tap[], count: number): readonly Tap[] {
-  let all = [...taps];
-  while (all.length < count) {
-    const halves = all.slice(0, count - all.length).map((t): Tap => ({ ...t, weights: t.weights.map((w) => w / 2) }));
-    all = [...halves, ...all.slice(halves.length), ...halves];
-  }
-  return all;
+function stretched(unit: Unit, count: number): Unit {
+  const taps = unit.columns.length;
+  if (taps >= count) return unit;
+  const size = unit.weights.length / taps;
+  const again = Math.min(taps, count - taps);
+  const weights = new Float32Array((taps + again) * size);
+  weights.set(unit.weights);
+  for (let i = 0; i < again * size; i++) weights[i]! /= 2;
+  weights.copyWithin(taps * size, 0, again * size);
+  return stretched({ ...unit, columns: [...unit.columns, ...unit.columns.slice(0, again)], weights }, count);
 }
 
 /** The streams of all bands. */
@@ -103,29 +109,25 @@ interface Bands {
 
 function bandsOf(spec: ConvSpec, s: ConvShape, scheme: Scheme): Bands {
   const units = unitsOf(spec, s, scheme);
-  const full = units.filter((u) => u.taps.length > 0).sort((a, b) => b.taps.length - a.taps.length || a.first - b.first);
+  const full = units.filter((u) => u.columns.length > 0).sort((a, b) => b.columns.length - a.columns.length || a.first - b.first);
   const perBand = scheme.channels / scheme.share;
-  const [counts, columns, weights, order]: [number[], number[], Float32Array[], number[]] = [[], [], [], []];
-  for (let first = 0; first < full.length; first += perBand) {
-    const band = Array.from({ length: perBand }, (_, i) => full[Math.min(full.length - 1, first + i)]!);
-    const steps = band[0]!.taps.length;
-    const taps = band.map((u) => stretched(u.taps, steps));
+  const size = scheme.share * scheme.width;
+  const counts = Array.from({ length: Math.ceil(full.length / perBand) }, (_, band) => full[band * perBand]!.columns.length);
+  const weights = new Float32Array(counts.reduce((a, b) => a + b, 0) * perBand * size);
+  const [columns, order]: [number[], number[]] = [[], []];
+  counts.forEach((steps, b) => {
+    const band = Array.from({ length: perBand }, (_, i) => full[Math.min(full.length - 1, b * perBand + i)]!);
+    const taps = band.map((u) => stretched(u, steps));
     for (let k = 0; k < steps; k++)
       for (const t of taps) {
-        columns.push(t[k]!.column);
-        weights.push(t[k]!.weights);
+        weights.set(t.weights.subarray(k * size, (k + 1) * size), columns.length * size);
+        columns.push(t.columns[k]!);
       }
-    counts.push(steps);
-    for (const u of band) for (let i = 0; i < scheme.share; i++) order.push(channelOf(s, u, i));
-  }
+    for (const { first } of band) for (let i = 0; i < scheme.share; i++) order.push(channelOf(s, first, i));
+  });
   const covered = new Set(order);
   const empty = Array.from({ length: s.m }, (_, m) => m).filter((m) => !covered.has(m));
-  const size = scheme.share * scheme.width;
-  const flat = new Float32Array(weights.length * size);
-  weights.forEach((w, i) => {
-    flat.set(w, i * size);
-  });
-  return { counts, columns, weights: flat, order: [...order, ...empty], empty: empty.length };
+  return { counts, columns, weights, order: [...order, ...empty], empty: empty.length };
 }
 
 const [x, wp, ip, cp, mp, sums] = ["x", "wp", "ip", "cp", "mp", "sums"].map((name) => variable(name, "ptr")) as [

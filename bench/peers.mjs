@@ -19,7 +19,7 @@ const TYPES = new Map([
 ]);
 
 async function onnxruntime(name, ort, bytes, feeds, settings) {
-  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all", ...settings });
+  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all", logSeverityLevel: 3, ...settings });
   const tensors = feeds.map((feed) =>
     Object.fromEntries(Object.entries(feed).map(([n, { data, shape }]) => [n, new ort.Tensor(TYPES.get(data.constructor), data, shape)])),
   );
@@ -48,7 +48,6 @@ export async function ortNode(bytes, feeds, settings) {
     executionProviders: ["cpu"],
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
-    logSeverityLevel: 3,
     ...settings,
   });
 }

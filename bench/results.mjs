@@ -1,6 +1,7 @@
 // Makes RESULTS.md: runs the benches below and writes down what they print. An hour or two on one core.
-// Usage: node bench/results.mjs [--node PATH ...] [--core 1] [--only part-of-a-title] [--cache FOLDER]
-// `--node`: other programs of Node to measure too (Node 24, say). `--cache` keeps what was printed, and takes what is kept from there.
+// Usage: node bench/results.mjs [--node PATH ...] [--core 1] [--only part-of-a-title ...] [--cache FOLDER]
+// `--node`: other programs of Node to measure too (Node 24, say). `--only` prints those sections instead. `--cache` keeps what was printed,
+// and takes what is kept from there.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,7 +14,7 @@ const { values: options } = parseArgs({
   options: {
     node: { type: "string", multiple: true, default: [] },
     core: { type: "string", default: "1" },
-    only: { type: "string", default: "" },
+    only: { type: "string", multiple: true, default: [] },
     cache: { type: "string" },
   },
 });
@@ -103,7 +104,7 @@ The tables are made by the commands above them, from the project's root, after
     node bench/results.mjs --node PATH-OF-NODE-24
 `;
 
-const wanted = SECTIONS.filter(({ title }) => title.includes(options.only));
+const wanted = SECTIONS.filter(({ title }) => options.only.length === 0 || options.only.some((part) => title.includes(part)));
 const parts = wanted.map(({ title, text, commands }) => {
   const runs = commands.map((command) => {
     const tables = [process.execPath, ...options.node].map((node) => printed(node, command).trim());
@@ -112,5 +113,5 @@ const parts = wanted.map(({ title, text, commands }) => {
   return `## ${title}\n\n${text}\n\n${runs.join("\n")}`;
 });
 const all = [intro, ...parts].join("\n");
-if (options.only) console.log(all);
+if (options.only.length > 0) console.log(all);
 else writeFileSync(join(root, "bench", "RESULTS.md"), all);

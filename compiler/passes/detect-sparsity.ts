@@ -16,6 +16,9 @@ import { type Candidate, type Choice, choose } from "../sparsity/choose.ts";
 /** Formats that lowering has sparse kernels for; n of m neighbours are as fast as single elements. */
 const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm")));
 
+/** Weights of an output channel from which on a convolution by groups is worth a list of taps. */
+const LEAST_GROUPED_ROW = 64;
+
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
 /** Gain of the dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all targets. */
@@ -42,9 +45,9 @@ function candidate(n: Node, k: number, exactSums: boolean): Candidate | string |
   switch (n.op) {
     case "conv":
       if (k !== 1) return undefined;
-      return n.attrs.group === 1
+      return n.attrs.group === 1 || product(shape.slice(1)) >= LEAST_GROUPED_ROW
         ? first(out[0]! * product(out.slice(2)), fewerProducts(n, exactSums))
-        : "grouped convolutions have short rows: dense kernels only";
+        : "grouped convolutions with short rows have dense kernels only";
     case "conv_transpose":
       return k === 1 ? "transposed convolutions have dense kernels only" : undefined;
     case "gather":

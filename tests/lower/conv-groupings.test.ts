@@ -95,3 +95,27 @@ test("the cheapest way is chosen: pairs for few zeros, blocks for blocks, turns 
   expect(groupingOf({ density: 0.2, w: 4 })).toBe("4 output channels in turn");
   expect(groupingOf({ density: 0.2, w: 8 })).toBe("2 output channels in turn");
 });
+
+test("short rows that end within a vector are put end to end", async () => {
+  for (const [h, w, c, input, output] of [
+    [14, 14, 7, margin, margin],
+    [7, 7, 9, margin, undefined],
+    [9, 5, 3, undefined, margin],
+    [5, 13, 40, margin, margin],
+    [6, 3, 5, undefined, undefined],
+  ] as const)
+    for (const target of [baseline, relaxed, scalars]) {
+      const storages = { ...(input ? { input } : {}), ...(output ? { output } : {}) };
+      const k: ConvCase = { n: 2, c, h, w, m: 24, kernel: one, density: 0.6, bias: true, target, ...storages };
+      const { spec, operand, expected } = convProblem(k);
+      const lowered = convSparse({ ...spec, grouping: single })!;
+      expect(lowered.functions.at(-1)!.params.some((p) => p.name === "panel")).toBe(true);
+      const result = blank(spec.output);
+      runInterpreted(lowered, [operand], [result]);
+      expect(mismatch(result, spec.output, expected)).toBeUndefined();
+    }
+  const { spec, operand, expected } = convProblem({ c: 600, h: 7, w: 7, m: 20, kernel: one, density: 0.5, input: margin, output: margin });
+  const result = blank(spec.output);
+  await runWasm(convSparse({ ...spec, grouping: single })!, baseline, [operand], [result]);
+  expect(mismatch(result, spec.output, expected)).toBeUndefined();
+});

@@ -1,7 +1,7 @@
 // Sparse products of one to three pixels against sums in f64: every count of channels, blocks of every shape, batches, bias.
 
 import { expect, test } from "vitest";
-import { convPixel } from "../../compiler/lower/templates/conv-pixel.ts";
+import { convPixel, mostPixels } from "../../compiler/lower/templates/conv-pixel.ts";
 import { baseline, blank, type ConvCase, convProblem, mismatch, relaxed, scalars } from "./conv-cases.ts";
 import { runInterpreted, runWasm } from "./run-lowered.ts";
 
@@ -13,8 +13,8 @@ const SHAPES: readonly (readonly [string, ConvCase])[] = [
     "eleven channels, padded rows",
     { c: 17, h: 1, w: 1, m: 11, kernel: [1, 1], bias: true, input: { rows: 1, columns: 1 }, output: { rows: 2, columns: 0 } },
   ],
-  ["three images", { n: 3, c: 8, h: 1, w: 1, m: 6, kernel: [1, 1], bias: true }],
-  ["two pixels", { c: 8, h: 1, w: 2, m: 9, kernel: [1, 1] }],
+  ["three images", { n: 3, c: 8, h: 1, w: 1, m: 16, kernel: [1, 1], bias: true, block: [8, 1] }],
+  ["two pixels", { c: 8, h: 1, w: 2, m: 9, kernel: [1, 1], block: [4, 1] }],
   ["displacements beyond 16 bits", { c: 20000, h: 1, w: 1, m: 5, kernel: [1, 1] }],
 ];
 
@@ -52,7 +52,16 @@ for (const [rows, columns] of [
       [3, 5],
     ] as const)
       for (const density of [0, 0.3, 1]) {
-        const { spec, operand, expected } = convProblem({ c, h: 1, w: 2, m, kernel: [1, 1], density, block: [rows, columns], bias: true });
+        const { spec, operand, expected } = convProblem({
+          c,
+          h: 1,
+          w: mostPixels([rows, columns]),
+          m,
+          kernel: [1, 1],
+          density,
+          block: [rows, columns],
+          bias: true,
+        });
         const result = blank(spec.output);
         runInterpreted(convPixel(spec)!, [operand], [result]);
         expect(mismatch(result, spec.output, expected)).toBeUndefined();
@@ -77,7 +86,8 @@ test("an infinite input reaches only the outputs whose weights for it are not ze
 
 test("more pixels, other kernels and groups are for others", () => {
   for (const k of [
-    { c: 4, h: 2, w: 2, m: 4, kernel: [1, 1] },
+    { c: 4, h: 1, w: 2, m: 4, kernel: [1, 1] },
+    { c: 4, h: 2, w: 2, m: 8, kernel: [1, 1], block: [8, 1] },
     { c: 4, h: 1, w: 1, m: 4, kernel: [3, 3], pads: [1, 1, 1, 1] },
     { c: 4, h: 1, w: 1, m: 4, kernel: [1, 1], groups: 2 },
   ] as const)

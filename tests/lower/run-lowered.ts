@@ -23,7 +23,7 @@ export function expand(p: Packed): Uint8Array {
 }
 
 /** One buffer per parameter of the entry; scratch is filled with garbage. */
-function buffers(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[]): Uint8Array[] {
+export function buffers(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[]): Uint8Array[] {
   return lowered.bindings.map((b) => {
     switch (b.kind) {
       case "operand":
@@ -59,13 +59,12 @@ export interface WasmKernel {
   readonly views: readonly Uint8Array[];
 }
 
-export async function wasmKernel(
+/** A lowering as the text of a module whose memory holds the buffers of its parameters, one after the other. */
+export function wasmText(
   lowered: Lowered,
   can: Capabilities,
-  operands: readonly Uint8Array[],
-  results: readonly Uint8Array[],
-): Promise<WasmKernel> {
-  const all = buffers(lowered, operands, results);
+  all: readonly Uint8Array[],
+): { readonly text: string; readonly offsets: readonly number[]; readonly end: number } {
   const offsets: number[] = [];
   let end = 1024;
   for (const b of all) {
@@ -93,7 +92,17 @@ export async function wasmKernel(
     },
     can,
   );
-  const text = printModule(program, { relaxed: can.fma });
+  return { text: printModule(program, { relaxed: can.fma }), offsets, end };
+}
+
+export async function wasmKernel(
+  lowered: Lowered,
+  can: Capabilities,
+  operands: readonly Uint8Array[],
+  results: readonly Uint8Array[],
+): Promise<WasmKernel> {
+  const all = buffers(lowered, operands, results);
+  const { text, offsets, end } = wasmText(lowered, can, all);
   const memory = new WebAssembly.Memory({ initial: Math.ceil(end / 65536) });
   const views = all.map((b, i) => {
     const view = new Uint8Array(memory.buffer, offsets[i]!, b.length);

@@ -208,6 +208,21 @@ describe("findings", () => {
     expect(after.outputs[0]!.node.inputs[1]!.type.layout).toBe("csr");
   });
 
+  test("of convolutions by groups, those with long rows are sparse", () => {
+    const formatOf = (rows: number, shape: readonly number[], group: number): string => {
+      const b = new GraphBuilder(standardOps, weightStore());
+      const x = b.param("x", "f32", [1, shape[1]! * group, 8, 8]);
+      const w = b.constant(matrix(rows, shape[1]! * 9, (r, c) => hash(r, c) < 10, shape));
+      const y = b.value("conv", [x, w], { strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1], group });
+      const found: SparsityFinding[] = [];
+      const graph: Graph = { ops: standardOps, name: "g", params: [x], outputs: [y], weights: b.weights };
+      runPass(detectSparsity, graph, passContext({ sparsity: "auto", found: (f) => found.push(f) }));
+      return found[0]!.format;
+    };
+    expect(formatOf(16, [16, 16, 3, 3], 2)).toBe("csr");
+    expect(formatOf(16, [16, 1, 3, 3], 16)).toBe("dense");
+  });
+
   test("off: reported, and left dense", () => {
     const { found, before, after } = findings("off");
     expect(after).toBe(before);

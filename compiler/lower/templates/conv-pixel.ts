@@ -27,9 +27,13 @@ import type { Binding, Lowered } from "../template.ts";
 import { type ConvShape, type ConvSpec, convShape } from "./conv-spec.ts";
 import { floats, type Stream, stream } from "./conv-sweep.ts";
 
-/** With more pixels, vectors along them are faster. */
-export const MOST_PIXELS = 3;
 const LANES = 4;
+
+type Block = readonly [rows: number, columns: number];
+
+/** With more pixels, vectors along them are faster than pixel after pixel; where blocks save most, it takes more of them. */
+export const mostPixels = ([rows, columns]: Block): number =>
+  rows % 8 === 0 ? 3 : rows % 4 === 0 || (rows === 1 && columns % 4 === 0) ? 2 : 1;
 
 /** How a band of output channels is computed at once. */
 interface Scheme {
@@ -41,7 +45,7 @@ interface Scheme {
 }
 
 /** The scheme for blocks of `rows` x `columns`; inputs can lie in lanes where they are neighbours in memory. */
-function schemeOf([rows, columns]: readonly [number, number], contiguous: boolean): Scheme {
+function schemeOf([rows, columns]: Block, contiguous: boolean): Scheme {
   const share = [16, 8, 4, 2].find((n) => rows % n === 0) ?? 1;
   // Several sums side by side hide the latency of additions: bands of short blocks hold several of them.
   if (share > 1) return { channels: share === 2 ? 8 : 16, share, width: 1 };
@@ -200,15 +204,16 @@ function finish(spec: ConvSpec, s: ConvShape): Stmt {
   return for_("m", i32(0), i32(s.m), [...made, store("f32", advance(variable("y", "ptr"), at), value)]);
 }
 
-/** Sparse 1x1 convolution of at most three pixels, all images together; undefined for anything else. */
+/** Sparse 1x1 convolution of few pixels, all images together; undefined for anything else. */
 export function convPixel(spec: ConvSpec): Lowered | undefined {
   const s = convShape(spec);
   if (!s || s.kh * s.kw !== 1 || spec.groups !== 1 || spec.pads.some((p) => p !== 0) || spec.strides.some((d) => d !== 1)) return undefined;
-  if (s.n * s.ho * s.wo > MOST_PIXELS) return undefined;
+  const block = spec.block ?? [1, 1];
+  if (s.n * s.ho * s.wo > mostPixels(block)) return undefined;
   const { input: from, output } = spec;
   const feature = from.strides[1]!;
   if (feature < 0 || s.c > 65535 || s.m > 65535) return undefined;
-  const scheme = schemeOf(spec.block ?? [1, 1], feature === 4 && s.c >= LANES);
+  const scheme = schemeOf(block, feature === 4 && s.c >= LANES);
   const bands = bandsOf(spec, s, scheme);
   const width = (reach: number): Width => (reach < 65536 ? "u16" : "u32");
   const [index, place] = [width((s.c - 1) * feature), width((s.m - 1) * 4)];

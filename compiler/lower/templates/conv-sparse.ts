@@ -5,7 +5,7 @@ import type { Expr, Func, PointerParam, Stmt } from "../../../ir/kernel/types.ts
 import type { Lowered } from "../template.ts";
 import { accumulate, accumulators, type Blocks, blocksOf, blockX, boundOf, overBlocks, partialSums, radixOf } from "./conv-blocks.ts";
 import { accessOf, tapSource } from "./conv-input.ts";
-import { fillPanel, inPanel, type Panel, panelAccess, panelOf, panelX } from "./conv-panel.ts";
+import { fillPanel, flatAccess, flatPlan, inPanel, type Panel, panelAccess, panelOf, panelX, sumsOf, unflattened } from "./conv-panel.ts";
 import { type ConvSpec, convShape } from "./conv-spec.ts";
 import {
   type ConvFrame,
@@ -25,7 +25,7 @@ import {
 import { type Pattern, patternsOf, tapRows } from "./sparse-streams.ts";
 import { names, startOf, storeTile } from "./store-tile.ts";
 import { cheapestGrouping, type Grouping, stepsOf, type TapList, tapsOf } from "./tap-lists.ts";
-import { planLists } from "./tiles.ts";
+import { planLists, vectorAccumulators } from "./tiles.ts";
 
 type Accumulators = ReturnType<typeof accumulators>;
 const pointerTo = (name: string): Expr => variable(name, "ptr");
@@ -73,23 +73,28 @@ function listBody(f: ConvFrame, blocks: Blocks, from: Expr, list: TapList, l: nu
 function tileBody(outer: ConvFrame, blocks: Blocks, panel: Panel | undefined, g: Grouping, tile: TileShape): Stmt[] {
   const f = panel ? inPanel(outer, panel, tile) : outer;
   const from = panel ? panelX : tileX;
-  const acc = accumulators(g.rows, tile.rows, tile.vectors);
+  const sums = sumsOf(f.shape, panel, tile);
+  const acc = accumulators(g.rows, sums.rows, sums.vectors);
   const taps = g.lists.flatMap((list, l) => listBody(f, blocks, from, list, l, acc));
   const start = acc.flatMap((rows, r) => rows.flat().map(() => startOf(f.spec.bias ? bp : undefined, 4 * r)));
   const channel = f.spec.output.strides[1]!;
   const scope = names();
-  const inOrder = (): Stmt[] => storeTile(f.target, tilePlace(dst, variable("to"), variable("m"), tile.last), acc, f.spec.epilogue, scope);
-  const sorted = acc.flatMap((rows, r): Stmt[] => {
+  const inOrder = (): Stmt[] => {
+    const apart = panel?.flat ? unflattened(f.shape, tile, acc[0]!.flat()) : { body: [], rows: undefined };
+    const place = tilePlace(dst, variable("to"), variable("m"), tile.last);
+    return [...apart.body, ...storeTile(f.target, place, apart.rows ? [apart.rows] : acc, f.spec.epilogue, scope)];
+  };
+  const inTurn = (r: number): Stmt[] => {
     // Where the channel lies, from the first of the call.
     const [m, away] = [variable(`m${r}`), variable(`away${r}`)];
     const here = tilePlace(advance(pointerTo("y"), away), add(variable("at"), away), add(tileFirst, m), tile.last);
     return [
       let_(`m${r}`, load("u16", order, 2 * r)),
       let_(`away${r}`, mul(m, i32(channel))),
-      ...storeTile(f.target, here, [rows], f.spec.epilogue, scope),
+      ...storeTile(f.target, here, [acc[r]!], f.spec.epilogue, scope),
     ];
-  });
-  const finish = g.sorted ? sorted : inOrder();
+  };
+  const finish = g.sorted ? acc.flatMap((_, r) => inTurn(r)) : inOrder();
   const next = g.sorted
     ? [set("op", advance(order, i32(2 * g.rows)))]
     : [set("dst", advance(dst, i32(g.rows * channel))), set("to", add(variable("to"), i32(g.rows * channel)))];
@@ -144,8 +149,11 @@ export function convSparse(spec: ConvSpec): Lowered | undefined {
   const access = accessOf(spec, shape, operand, { outputs: shape.m, channels: shape.c, taps: nonzeros });
   const copied = panelAccess(shape, operand, access);
   const grouping = spec.grouping ?? cheapestGrouping(spec, shape, copied ?? access, rows);
-  const plan = spec.plan ?? planLists(copied ?? access, stepsOf(grouping, rows), spec.target);
-  const panel = copied && panelOf(shape, operand, plan);
+  const lists = stepsOf(grouping, rows);
+  const flat = grouping.rows === 1 && !spec.plan ? flatAccess(shape, operand, access) : undefined;
+  const tiles = spec.plan ?? planLists(copied ?? flat ?? access, lists, spec.target);
+  const plan = flat ? flatPlan(shape, tiles, vectorAccumulators(spec.target)) : tiles;
+  const panel = copied || flat ? panelOf(shape, operand, plan, flat !== undefined) : undefined;
   const source = panel?.source ?? operand;
   const blocks = blocksOf(source, shape, shape.c, plan.block);
   const f = frameOf(spec, shape, operand);

@@ -1,9 +1,10 @@
 // Where an artifact comes from: a folder, a URL, URLs of its files, or memory. Reads a file only when asked for it.
 
-import type { FileHandle } from "node:fs/promises";
 import { type ArtifactFiles, MANIFEST } from "./artifact.ts";
 import { builtin } from "./builtin.ts";
 import { errors, SparsecError, said, show } from "./diagnostics.ts";
+
+type FileHandle = import("node:fs/promises").FileHandle;
 
 /** The URL of each file, for bundlers that move files about: `{ "model.wasm": new URL("./model.wasm", import.meta.url), ... }`. */
 export interface ArtifactUrls {

@@ -176,7 +176,7 @@ export function matmulFeatures(spec: ConstantMatmulSpec): Lowered | undefined {
     : [];
   const params: readonly Param[] = [
     pointer("x", "read", input.bytes),
-    pointer("y", "write", output.bytes),
+    pointer("y", "readwrite", output.bytes),
     weights.param,
     ...scratch,
     ...spec.epilogue.params,

@@ -19,6 +19,8 @@ export interface Capabilities {
   readonly exactSums?: boolean;
   /** Float accumulators that a kernel may keep in registers without spilling. */
   readonly accumulators: number;
+  /** Threads of the largest team that runs a program, sharing out its parallel loops. One, where left out. */
+  readonly threads?: number;
 }
 
 /** One way of emitting a whole program; the runtime takes the first one whose `needs` hold where it runs. */
@@ -40,6 +42,8 @@ export interface Backend {
   readonly doc: string;
   /** Best first: the runtime takes the first whose needs hold. */
   readonly variants: readonly Variant[];
+  /** Threads of the largest team for which it emits a program: each variant then has a twin that such teams run. None, where left out. */
+  readonly team?: number;
   emit(program: Program, variant: Variant): Emitted | Promise<Emitted>;
 }
 

@@ -27,6 +27,8 @@ import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
 export interface CompileGraphOptions {
   readonly backends: readonly Backend[];
   readonly sparsity?: "auto" | "off" | undefined;
+  /** Whether to emit variants that teams of threads run, too, where a backend can. */
+  readonly threads?: boolean | undefined;
   readonly pipeline?: Pipeline | undefined;
   /** Writes `model.mjs` and `model.d.ts`, typed by the model's own names. */
   readonly types?: boolean | undefined;
@@ -92,6 +94,12 @@ const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities =>
 /** With `profile`: bytes at the arena's end, of which the first two words say from which step to run, and before which to stop. */
 export const STEP_RANGE = 64;
 
+/** The variants of a backend that teams of threads run. */
+const teamsOf = ({ team, variants }: Backend): readonly Variant[] =>
+  team === undefined
+    ? []
+    : variants.map(({ name, needs, can }) => ({ name: `${name}-threads`, needs: [...needs, "threads"], can: { ...can, threads: team } }));
+
 async function emitVariant(
   graph: Graph,
   backend: Backend,
@@ -102,10 +110,11 @@ async function emitVariant(
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
   const can = capabilitiesFor(graph, variant);
   const lowered = lowerGraph(graph, can);
-  const plan = planMemory(lowered);
+  const { threads = 1 } = can;
+  const plan = planMemory(lowered, threads);
   const image = createImage(weights);
   const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
-  const { program, order } = buildProgram(lowered, plan, image, profile ? plan.bytes : undefined);
+  const { program, order } = buildProgram(lowered, plan, image, { ...(profile ? { range: plan.bytes } : {}), team: threads > 1 });
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
   const { code, files } = await backend.emit(legalize(program, can), variant);
@@ -113,6 +122,7 @@ async function emitVariant(
     backend: backend.name,
     name: variant.name,
     needs: variant.needs,
+    ...(threads > 1 ? { threads } : {}),
     code,
     weights: Math.max(16, image.bytes),
     arena: profile ? plan.bytes + STEP_RANGE : Math.max(64, plan.bytes),
@@ -169,7 +179,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   const reports: VariantReport[] = [];
   const encoder = new TextEncoder();
   for (const backend of backends) {
-    for (const variant of backend.variants) {
+    for (const variant of [...backend.variants, ...(options.threads && !options.profile ? teamsOf(backend) : [])]) {
       onStage?.(`emit ${backend.name} ${variant.name}`);
       const emitted = await emitVariant(better, backend, variant, weights, sparsity, options);
       variants.push(emitted.manifest);

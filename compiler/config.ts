@@ -23,6 +23,7 @@ export const CONFIG_FIELDS = [
   "batch",
   "constants",
   "sparsity",
+  "threads",
   "passes",
   "ops",
   "external",

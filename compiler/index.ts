@@ -31,6 +31,8 @@ export interface CompileOptions {
   readonly constants?: Readonly<Record<string, ConstantInit>>;
   /** `off` leaves every weight dense. */
   readonly sparsity?: "auto" | "off";
+  /** Whether to write variants that threads can share, too: twice the code, the same weights. Default false. */
+  readonly threads?: boolean;
   /** The passes to run, in order; or what makes them of the default ones. */
   readonly passes?: Pipeline | ((defaults: Pipeline) => Pipeline);
   /** Operators of your own, and how ONNX nodes become them. */
@@ -109,6 +111,7 @@ export async function compileModel(
   const compiled = await compileGraph(graph, outputs, {
     backends: resolveBackends(options),
     sparsity: options.sparsity,
+    threads: options.threads,
     pipeline: resolvePipeline(options),
     types: options.types,
     report: options.report,

@@ -9,7 +9,13 @@ export interface MemoryPlan {
   /** Offset of every arena buffer, a multiple of the alignment. */
   readonly offsets: ReadonlyMap<Buffer, number>;
   /** Scratch memory of kernel steps, by step and binding. */
-  readonly scratch: ReadonlyMap<Step, ReadonlyMap<number, Buffer>>;
+  readonly scratch: ReadonlyMap<Step, ReadonlyMap<number, Scratch>>;
+}
+
+/** The first thread's, or everyone's, lies at the start; those of others follow, `apart` bytes from each other. */
+export interface Scratch {
+  readonly buffer: Buffer;
+  readonly apart: number;
 }
 
 interface Life {
@@ -20,9 +26,14 @@ interface Life {
 /** When each buffer is needed, in steps counted as they stand; a loop keeps what it shares with the outside for its whole length. */
 class Lives {
   readonly lives = new Map<Buffer, Life>();
-  readonly scratch = new Map<Step, Map<number, Buffer>>();
+  readonly scratch = new Map<Step, Map<number, Scratch>>();
   readonly inPlace: { readonly at: number; readonly operand: Buffer; readonly result: Buffer }[] = [];
+  readonly #threads: number;
   #now = 0;
+
+  constructor(threads: number) {
+    this.#threads = threads;
+  }
 
   touch(b: Buffer, at = this.#now): void {
     if (b.constant) return;
@@ -37,12 +48,13 @@ class Lives {
   #own(s: Step): void {
     if (s.kind === "kernel") {
       for (const p of [...s.operands, ...s.results]) this.touch(p.buffer);
-      const mine = new Map<number, Buffer>();
+      const mine = new Map<number, Scratch>();
       s.lowered.bindings.forEach((binding, k) => {
         if (binding.kind !== "scratch") return;
-        const b: Buffer = { bytes: binding.bytes, hint: "scratch" };
-        mine.set(k, b);
-        this.touch(b);
+        const apart = binding.each ? roundUp(binding.bytes, LINE) : 0;
+        const buffer: Buffer = { bytes: binding.bytes + apart * (this.#threads - 1), hint: "scratch" };
+        mine.set(k, { buffer, apart });
+        this.touch(buffer);
       });
       if (mine.size > 0) this.scratch.set(s, mine);
       for (const k of s.lowered.overwrites ?? []) {
@@ -107,10 +119,15 @@ class Lives {
 }
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
+/** Threads that write within one line of the cache wait for each other. */
+const LINE = 128;
 
-/** Plans one arena. Inputs keep their values for the next run; outputs and the counts of bounded ones are readable after it. */
-export function planMemory(g: LoweredGraph, alignment = 64): MemoryPlan {
-  const lives = new Lives();
+/**
+ * Plans one arena, for teams of up to `threads`. Inputs keep their values for the next run; outputs and the counts of bounded ones are readable
+ * after it.
+ */
+export function planMemory(g: LoweredGraph, threads = 1, alignment = 64): MemoryPlan {
+  const lives = new Lives(threads);
   for (const { place } of g.inputs) lives.touch(place.buffer, 0);
   lives.walk(g.steps);
   for (const { place } of [...g.inputs, ...g.outputs]) lives.touch(place.buffer, lives.end);

@@ -3,6 +3,7 @@
 import {
   add,
   advance,
+  barrier,
   binary,
   callStmt,
   compare,
@@ -12,15 +13,19 @@ import {
   if_,
   let_,
   load,
+  mul,
   pointer,
   store,
+  team as teamMember,
   variable,
   while_,
 } from "../ir/kernel/build.ts";
+import { sharedFunctions } from "../ir/kernel/team.ts";
 import type { Expr, Func, Program, Stmt } from "../ir/kernel/types.ts";
 import { copyFunction, marginsFunction } from "./lower/relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
 import type { Packed } from "./lower/template.ts";
+import { Meetings } from "./meetings.ts";
 import type { MemoryPlan } from "./plan-memory.ts";
 
 /** Where packed constants go: offsets into the weight image of one variant. */
@@ -87,20 +92,24 @@ function withinRange(steps: readonly (readonly Stmt[])[], arena: Expr, range: nu
   ];
 }
 
-/**
- * The program of a lowered graph, with the entry `run(weights, arena)`. With `range`, a place in the arena, two words there say which of the
- * graph's steps it runs: from the first to before the second.
- */
+export interface ProgramOptions {
+  /** A place in the arena: two words there say which of the graph's steps to run, from the first to before the second. */
+  readonly range?: number;
+  /** Whether a team of threads runs it: then there are barriers between steps. */
+  readonly team?: boolean;
+}
+
+/** The program of a lowered graph, with the entry `run(weights, arena)`. */
 export function buildProgram(
   g: LoweredGraph,
   plan: MemoryPlan,
   image: ImageWriter,
-  range?: number,
+  { range, team = false }: ProgramOptions = {},
 ): { readonly program: Program; readonly order: readonly Step[] } {
   const functions = new Functions();
   const faults: string[] = [];
   const order: Step[] = [];
-  const [weights, arena] = [variable("weights", "ptr"), variable("arena", "ptr")];
+  const [weights, arena, rank] = [variable("weights", "ptr"), variable("arena", "ptr"), teamMember("rank")];
   const pointerTo = (b: Buffer, bytes = 0): Expr =>
     b.constant ? advance(weights, i32(image.constant(b.constant.data) + bytes)) : advance(arena, i32(plan.offsets.get(b)! + bytes));
   /** Chains so far: each counts its images by a variable of its own. */
@@ -132,8 +141,11 @@ export function buildProgram(
           return pointerAt(s.results[b.result]!);
         case "packed":
           return advance(weights, i32(image.packed(b.packed)));
-        case "scratch":
-          return pointerTo(plan.scratch.get(s)!.get(k)!);
+        case "scratch": {
+          const { buffer, apart } = plan.scratch.get(s)!.get(k)!;
+          const own = mul(rank, i32(apart));
+          return team && apart > 0 ? advance(pointerTo(buffer), own) : pointerTo(buffer);
+        }
       }
     });
     return callStmt(name, args);
@@ -148,28 +160,53 @@ export function buildProgram(
     return [callStmt(name, [advance(target, shift), pointerAt(s.from)])];
   };
 
+  const meetings = new Meetings(plan);
+  /** A step's statements, once nothing stands in their way; those that are not shared out are the first thread's. */
+  const meeting = (s: Parameters<Meetings["before"]>[0], statements: readonly Stmt[], shared: boolean): Stmt[] => {
+    if (!team || statements.length === 0) return [...statements];
+    return [...(meetings.before(s, shared) ? [barrier] : []), ...(shared ? statements : [if_(compare("eq", rank, i32(0)), statements)])];
+  };
+
   const statements = (steps: readonly Step[], printed = true): Stmt[] =>
     steps.flatMap((s): Stmt[] => {
       if (printed) order.push(s);
       switch (s.kind) {
         case "kernel":
-          return [call(s)];
+          return meeting(s, [call(s)], sharedFunctions(s.lowered.functions).size > 0);
         case "copy":
-          return copy(s);
-        case "margins":
-          return [callStmt(functions.add([marginsFunction(s.place.storage, s.around)], "margins", 0), [pointerTo(s.place.buffer)])];
+          return meeting(s, copy(s), false);
+        case "margins": {
+          const clear = callStmt(functions.add([marginsFunction(s.place.storage, s.around)], "margins", 0), [pointerTo(s.place.buffer)]);
+          return meeting(s, [clear], false);
+        }
         case "tiles": {
           order.push(...s.whole);
           tiles++;
           const body = statements(s.body, false);
-          return s.images === 1 ? body : [for_(`image${tiles}`, i32(0), i32(s.images), body)];
+          if (s.images === 1) return body;
+          // The next image is none of the last one's business, but lies in the same buffers.
+          if (team) meetings.met();
+          return [for_(`image${tiles}`, i32(0), i32(s.images), team ? [...body, barrier] : body)];
         }
-        case "if":
-          return [if_(read("bool", s.cond), statements(s.then), statements(s.else))];
+        case "if": {
+          const before = team && meetings.beforeReading([s.cond]) ? [barrier] : [];
+          const [then, otherwise] = meetings.either(
+            () => statements(s.then),
+            () => statements(s.else),
+          );
+          return [...before, if_(read("bool", s.cond), then, otherwise)];
+        }
         case "loop": {
+          const steering = [s.trips, s.cond, s.count];
+          const before = team && meetings.beforeReading(steering) ? [barrier] : [];
           const again = binary("and", read("bool", s.cond), compare("lt", read("i64", s.count), read("i64", s.trips)));
           const next = store("i64", base(s.count).ptr, add(read("i64", s.count), constant("i64", 1)), base(s.count).offset);
-          return [while_(again, [...statements(s.body), next])];
+          const inside = statements(s.body);
+          // All have read the count before it moves on, and nobody reads it again before it has.
+          const step = team ? [barrier, if_(compare("eq", rank, i32(0)), [next]), barrier] : [next];
+          meetings.met();
+          meetings.beforeReading(steering);
+          return [...before, while_(again, [...inside, ...step])];
         }
       }
     });

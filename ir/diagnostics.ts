@@ -62,6 +62,11 @@ export const errors = {
     new SparsecError("rewrite-loop", `pass '${pass}' still changes the graph after ${sweeps} sweeps`),
   badKernel: (func: string, why: string) => new SparsecError("bad-kernel", `kernel function '${func}' ${why}`),
   kernelAccess: (func: string, why: string) => new SparsecError("kernel-access", `kernel function '${func}' ${why}`),
+  kernelRace: (func: string, at: number, write: boolean) =>
+    new SparsecError(
+      "kernel-race",
+      `kernel function '${func}' ${write ? "writes" : "reads"} byte ${at}, which another thread of its team may write or read then`,
+    ),
   kernelBudget: (steps: number) => new SparsecError("kernel-budget", `the kernel did not end within ${steps} loop iterations and calls`),
   fault: (what: string, loc?: Loc) => new SparsecError("fault", what, loc),
 } as const;

@@ -81,6 +81,8 @@ export interface VariantManifest {
   readonly backend: string;
   readonly name: string;
   readonly needs: readonly string[];
+  /** Threads of the largest team that may run it; where left out, it runs on one. */
+  readonly threads?: number;
   /** The file with the code. */
   readonly code: string;
   /** Bytes of the weight image and of the arena. */

@@ -18,6 +18,11 @@ export interface Instance {
   readonly arena: number;
   /** One inference: reads the inputs' slots, writes the outputs'. Returns the fault number, or -1. May be asynchronous. */
   run(): number | Promise<number>;
+  /**
+   * Makes a team of up to `threads` to run it, once its memory is filled; of fewer where they do not pay and `calibrate` is set. Says how many
+   * there are, and why. Only for variants for teams.
+   */
+  gather?(threads: number, calibrate: boolean): Promise<{ readonly threads: number; readonly why: string }>;
   dispose(): void;
 }
 

@@ -30,6 +30,13 @@ export interface LoadOptions {
   readonly turbo?: boolean | undefined;
   /** Whether to check the files' SHA-256; true when left out. Sizes and index streams are checked always. */
   readonly verify?: boolean | undefined;
+  /**
+   * Threads that share each run, where the artifact was compiled for them: a number, or "auto" for as many as there are cores. Measured when
+   * loading; where more than one do not pay, one thread runs, and `info()` says why. 1 when left out.
+   */
+  readonly threads?: number | "auto" | undefined;
+  /** Whether to measure if threads pay; true when left out. Else as many run as were asked for. */
+  readonly calibrate?: boolean | undefined;
 }
 
 const PREFERENCE: readonly string[] = ["wasm", "js"];
@@ -39,7 +46,8 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
   const artifact = openSource(source);
   const manifest = parseManifest(await artifact.manifest(), artifact.label);
   const { device, from } = chooseDevice(options);
-  const candidates = candidatesFor(manifest, device, artifact.label);
+  const threads = chooseThreads(options);
+  const candidates = candidatesFor(manifest, device, threads, artifact.label);
   const turbo = turboFor(options.turbo);
   const executors = [...(options.executors ?? []), ...defaultExecutors];
   const readOnce = reader(artifact, manifest, options.verify ?? true);
@@ -61,14 +69,15 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
           variant: variant.name,
           why: `${from} is '${device}', and ${skipped.length ? "the variants before it do not run here" : "it comes first"}`,
           threads: 1,
+          whyThreads: threads > 1 ? "the variant is for one thread" : "one was asked for",
           turbo,
           memory: { weights: variant.weights, arena: variant.arena },
           skipped,
         };
         // The caller knows the types of its model; the names are checked on every run.
-        const model = finish(manifest, variant, instance, weights, info) as unknown as Model<I, O>;
+        const model = await finish(manifest, variant, instance, weights, info, threads, options.calibrate ?? true);
         if (artifact.fresh) free(weights);
-        return model;
+        return model as unknown as Model<I, O>;
       }
       skipped.push({ variant: title(variant), reason: instance });
     } else skipped.push({ variant: title(variant), reason: reason! });
@@ -97,13 +106,20 @@ const chooseDevice = ({ device }: LoadOptions): { readonly device: string; reado
   return environment ? { device: environment, from: "SPARSEC_DEVICE" } : { device: "auto", from: "the device" };
 };
 
-/** The variants that a device names, in the order to try them. */
-const candidatesFor = ({ variants }: Manifest, device: string, label: string): readonly VariantManifest[] => {
-  const rank = ({ backend }: VariantManifest): number => (PREFERENCE.includes(backend) ? PREFERENCE.indexOf(backend) : PREFERENCE.length);
-  if (device === "auto") return [...variants].sort((a, b) => rank(a) - rank(b));
-  const named = variants.filter((v) => v.backend === device || title(v) === device);
+const chooseThreads = ({ threads = 1 }: LoadOptions): number => {
+  if (threads === "auto") return Number.POSITIVE_INFINITY;
+  if (Number.isSafeInteger(threads) && threads >= 1) return threads;
+  throw errors.badOption(`threads must be a positive integer or "auto", not ${show(threads)}`);
+};
+
+/** The variants that a device names, in the order to try them: those for teams of threads first, or only where named in full. */
+const candidatesFor = ({ variants }: Manifest, device: string, threads: number, label: string): readonly VariantManifest[] => {
+  const backends = (v: VariantManifest): number => (PREFERENCE.includes(v.backend) ? PREFERENCE.indexOf(v.backend) : PREFERENCE.length);
+  const teams = (v: VariantManifest): number => (v.threads === undefined ? 1 : 0);
+  const named = variants.filter((v) => device === "auto" || v.backend === device || title(v) === device);
   if (!named.length) throw errors.unknownDevice(label, device, variants.map(title));
-  return named;
+  const wanted = named.filter((v) => threads > 1 || v.threads === undefined || title(v) === device);
+  return wanted.sort((a, b) => (device === "auto" ? backends(a) - backends(b) : 0) || teams(a) - teams(b));
 };
 
 type ReadOnce = (name: string | undefined) => Promise<Uint8Array>;
@@ -147,10 +163,19 @@ const start = async (executor: Executor, code: Code, variant: VariantManifest): 
   return instance;
 };
 
-const finish = (manifest: Manifest, variant: VariantManifest, instance: Instance, weights: Uint8Array, info: ModelInfo): Model => {
+const finish = async (
+  manifest: Manifest,
+  variant: VariantManifest,
+  instance: Instance,
+  weights: Uint8Array,
+  info: ModelInfo,
+  wanted: number,
+  calibrate: boolean,
+): Promise<Model> => {
   try {
     fillImage(new Uint8Array(instance.buffer, instance.weights, variant.weights), weights, variant.sections);
-    return createModel(manifest, variant, instance, info);
+    const team = wanted > 1 ? await instance.gather?.(wanted, calibrate) : undefined;
+    return createModel(manifest, variant, instance, team ? { ...info, threads: team.threads, whyThreads: team.why } : info);
   } catch (thrown) {
     instance.dispose();
     throw thrown instanceof SparsecError ? thrown : errors.trap(manifest.name, said(thrown));

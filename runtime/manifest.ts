@@ -126,6 +126,7 @@ const variant: Parse<VariantManifest> = (value, at) => {
     backend: field("backend", text),
     name: field("name", text),
     needs: field("needs", list(64, text)),
+    ...field("threads", (v, p) => (v === undefined ? {} : { threads: upTo(64)(v, p) })),
     code: field("code", fileName),
     weights: field("weights", size),
     arena: field("arena", size),

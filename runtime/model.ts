@@ -20,7 +20,9 @@ export interface ModelInfo {
   readonly variant: string;
   /** Why this variant was taken, in a sentence. */
   readonly why: string;
+  /** Threads that share a run, and why so many. */
   readonly threads: number;
+  readonly whyThreads: string;
   readonly turbo: Turbo;
   /** Bytes. */
   readonly memory: { readonly weights: number; readonly arena: number };

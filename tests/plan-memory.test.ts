@@ -91,7 +91,7 @@ test("scratch belongs to its step", () => {
   const [x, y, z] = [buffer(64), buffer(64), buffer(64)];
   const steps = [kernel([x], y, [], 4096), kernel([y], z, [], 4096)];
   const plan = planMemory(graphOf(steps, [x], [z]));
-  const scratch = steps.map((s) => plan.scratch.get(s)!.get(2)!);
+  const scratch = steps.map((s) => plan.scratch.get(s)!.get(2)!.buffer);
   expect(plan.offsets.get(scratch[0]!)).toBe(plan.offsets.get(scratch[1]!));
   for (const b of [x, y]) expect(apart(plan, b, scratch[0]!)).toBe(true);
   expect(plan.bytes).toBeLessThan(4096 + 4 * 64 + 64);

@@ -54,6 +54,8 @@ function printStatement(s: Stmt, p: Printer, indent: string): string {
       const cond = printExpression(s.cond, p);
       return line(`if (!(${cond})) throw new Fault(${s.fault});`);
     }
+    case "barrier":
+      throw errors.notLegal(p.func, "a barrier");
   }
 }
 

@@ -295,6 +295,8 @@ export function printExpression(e: Expr, p: Printer): string {
     }
     case "dot":
       return `(i32x4.dot_i16x8_s ${print(e.a)} ${print(e.b)})`;
+    case "team":
+      return `(global.get $${e.of})`;
     case "call":
       return `(call $${e.name}${e.args.map((a) => ` ${print(a)}`).join("")})`;
   }

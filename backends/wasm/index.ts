@@ -18,12 +18,13 @@ export const wasm = defineBackend({
     { name: "relaxed", needs: ["simd", "relaxed-simd"], can: { ...shared, fma: true, accumulators: 10 } },
     { name: "baseline", needs: ["simd"], can: { ...shared, fma: false, accumulators: 7 } },
   ],
+  team: 8,
   async emit(program, variant) {
-    const relaxed = variant.needs.includes("relaxed-simd");
+    const [relaxed, threads] = [variant.needs.includes("relaxed-simd"), variant.can.threads !== undefined];
     const code = variant.name === "baseline" ? "model.wasm" : `model.${variant.name}.wasm`;
     // V8 13.6 makes `v128.const` anew in every round of a loop; the engines without relaxed SIMD do not (NETWORKS.md 6).
-    const text = printModule(program, { relaxed, constantsInMemory: relaxed });
-    return { code, files: { [code]: await assemble(text, relaxed) } };
+    const text = printModule(program, { relaxed, constantsInMemory: relaxed, team: threads });
+    return { code, files: { [code]: await assemble(text, relaxed, threads) } };
   },
 });
 

@@ -6,6 +6,7 @@ import { type ConstantTable, createConstantTable } from "./constants.ts";
 import { errors } from "./diagnostics.ts";
 import { address, legalMemory, type Printer, printExpression } from "./expression.ts";
 import { STORE, type WasmType, wasmType } from "./instructions.ts";
+import { printTeam } from "./team.ts";
 
 interface Block extends Printer {
   readonly indent: string;
@@ -61,6 +62,8 @@ function printStatement(s: Stmt, b: Block): string {
     case "assert":
       // The host reads the fault from address 0 once the trap reaches it.
       return line(`(if (i32.eqz ${printExpression(s.cond, b)}) (then (i32.store (i32.const 0) (i32.const ${s.fault + 1})) (unreachable)))`);
+    case "barrier":
+      return line("(call $barrier)");
   }
 }
 
@@ -97,21 +100,25 @@ export interface PrintOptions {
   readonly relaxed: boolean;
   /** Whether vectors of equal constants are loaded from a table at the start of the memory. Default false: they are part of the code. */
   readonly constantsInMemory?: boolean;
+  /** Whether teams of threads run it. Default false. */
+  readonly team?: boolean;
 }
 
 /**
  * The module of a legalised program. It imports `env.memory` and exports `run(weights, arena)`, which returns -1; a failed assert stores its
- * fault number plus one at address 0 and traps.
+ * fault number plus one at address 0 and traps. For a `team` the memory is shared, and there is more: see team.ts.
  */
-export function printModule(program: Program, { relaxed, constantsInMemory = false }: PrintOptions): string {
+export function printModule(program: Program, { relaxed, constantsInMemory = false, team = false }: PrintOptions): string {
   const entry = program.functions.find((f) => f.name === program.entry);
   if (!entry || entry.result || entry.params.length !== 2 || !entry.params.every((p) => p.type === "ptr"))
     throw errors.badEntry(program.entry);
   const constants = constantsInMemory ? createConstantTable() : undefined;
   const functions = program.functions.map((f) => printFunction(f, relaxed, constants)).join("");
+  const segment = constants?.segment() ?? "";
+  if (team) return `(module\n  (import "env" "memory" (memory 1 32768 shared))\n${segment}${printTeam(program.entry)}${functions})\n`;
   const run = `  (func (export "run") (param $weights i32) (param $arena i32) (result i32)
     (call $${program.entry} (local.get $weights) (local.get $arena))
     (i32.const -1)
   )`;
-  return `(module\n  (import "env" "memory" (memory 1))\n${constants?.segment() ?? ""}${functions}${run}\n)\n`;
+  return `(module\n  (import "env" "memory" (memory 1))\n${segment}${functions}${run}\n)\n`;
 }

@@ -18,7 +18,7 @@ import { matching } from "./bench/tfjs.ts";
 import type { Run } from "./commands.ts";
 import { relativeError } from "./compare.ts";
 import { feed, givenInputs, seedOf } from "./feed.ts";
-import { type Flags, integer, usage } from "./flags.ts";
+import { type Flags, integer, threadsOf, usage } from "./flags.ts";
 import { type Opened, open } from "./open.ts";
 import { isFolder, type Settings, settings } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -146,7 +146,7 @@ export const run: Run = async (flags, terminal) => {
   const given = await givenInputs(flags);
   const batch = set.options.batch ?? 1;
   if (batch > 1 && (await isFolder(plan.path))) throw usage("--batch is for models: an artifact's batch was fixed when it was compiled");
-  const opened = await open(plan.path, given, set, terminal);
+  const opened = await open(plan.path, given, set, terminal, threadsOf(flags));
   const models = [await opened.load()];
   const { folder, remove } = await asFolder(opened);
   try {

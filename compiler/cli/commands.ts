@@ -43,6 +43,7 @@ const imposing = {
 /** What decides how it runs. */
 const running = {
   device: { type: "string", valueHint: "wasm|js", description: "what to run on (default auto)" },
+  threads: { type: "string", valueHint: "N|auto", description: "threads that share a run, where they pay (default 1)" },
   turbo: { type: "boolean", description: "switches on what the engine has but hides: relaxed SIMD in Node 20, wider vectors in Node 26" },
 } as const satisfies ArgsDef;
 const feeding = {
@@ -70,6 +71,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     {
       model: model("the model, an .onnx file"),
       out: { type: "string", alias: "o", valueHint: "FOLDER", description: "folder to write (default: MODEL.sparsec)" },
+      threads: { type: "boolean", description: "also variants that threads can share" },
       ...compiling,
       ...imposing,
       json,

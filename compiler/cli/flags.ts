@@ -83,6 +83,12 @@ export function integer(flag: string, text: string, least = 0): number {
   return n;
 }
 
+/** A number of threads, or as many as there are cores. */
+export function threadsOf(flags: Flags): number | "auto" {
+  const text = flags.one("threads") ?? "1";
+  return text === "auto" ? text : integer("threads", text, 1);
+}
+
 /** `1x3x224x224` or `1,3,224,224`; nothing for a scalar. */
 export const shape = (flag: string, text: string): readonly number[] =>
   text === "" ? [] : text.split(/[x,]/).map((d) => integer(flag, d));

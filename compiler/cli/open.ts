@@ -26,12 +26,18 @@ export interface Opened {
 }
 
 /** Errors: those of compiling. `given` are inputs that are known: they bring their shapes, so that symbolic dimensions need no flags. */
-export async function open(path: string, given: ReadonlyMap<string, Tensor>, set: Settings, terminal: Terminal): Promise<Opened> {
+export async function open(
+  path: string,
+  given: ReadonlyMap<string, Tensor>,
+  set: Settings,
+  terminal: Terminal,
+  threads: number | "auto" = 1,
+): Promise<Opened> {
   const { config, device, turbo } = set;
-  const how = { device, turbo, ...(config.executors ? { executors: config.executors } : {}) };
+  const how = { device, turbo, threads, ...(config.executors ? { executors: config.executors } : {}) };
   if (await isFolder(path)) return { artifact: path, report: undefined, load: () => load(path, how) };
   const shapes = Object.fromEntries([...given].map(([name, t]) => [name, t.shape]));
-  const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false };
+  const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false, threads: threads !== 1 };
   // Which variants run here may hang on it.
   turboFor(turbo);
   const backends = resolveBackends({ backends: backendsFor(device, set) }).map((b) => runnable(b, device, config.executors ?? []));

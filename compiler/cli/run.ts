@@ -8,7 +8,7 @@ import type { Inputs } from "../../runtime/index.ts";
 import { writeNpy } from "../npy.ts";
 import type { Run } from "./commands.ts";
 import { feed, givenInputs } from "./feed.ts";
-import type { Flags } from "./flags.ts";
+import { type Flags, threadsOf } from "./flags.ts";
 import { open } from "./open.ts";
 import { settings } from "./options.ts";
 import { elementAt, summarize, summaryLines } from "./summary.ts";
@@ -43,7 +43,7 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
   const path = flags.positionals[0]!;
   const set = await settings(flags, terminal);
   const given = await givenInputs(flags);
-  const model = await (await open(path, given, set, terminal)).load();
+  const model = await (await open(path, given, set, terminal, threadsOf(flags))).load();
   try {
     const inputs = feed(model.inputs, given, flags);
     terminal.stage("run");
@@ -55,9 +55,9 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
     const folder = flags.one("out");
     const files = folder === undefined ? [] : await writeOutputs(folder, outputs);
     terminal.done();
-    const { backend, variant, why, turbo, skipped } = model.info();
+    const { backend, variant, why, threads, whyThreads, turbo, skipped } = model.info();
     if (terminal.json) {
-      const device = { backend, variant, why, turbo, skipped };
+      const device = { backend, variant, why, threads, whyThreads, turbo, skipped };
       terminal.document({
         model: path,
         device,
@@ -70,6 +70,7 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
     terminal.note(
       `${backend}:${variant}, first run in ${ms.toFixed(1)} ms${set.turbo ? `; turbo ${turbo.on ? "on" : "off"}: ${turbo.why}` : ""}`,
     );
+    if (flags.one("threads") !== undefined) terminal.note(`threads: ${threads} (${whyThreads})`);
     for (const [k, [name, t]] of outputs.entries()) {
       const file = files[k] ? `  -> ${join(folder!, files[k])}` : "";
       terminal.out(`${terminal.colors.bold(name)}: ${t.dtype}[${t.shape.join(",")}]${file}`);

@@ -10,6 +10,7 @@ import { expandMaths } from "./expand-maths.ts";
 import { inline } from "./inline.ts";
 import { nameShared } from "./name-shared.ts";
 import { scalarize } from "./scalarize.ts";
+import { shareOut } from "./share-out.ts";
 
 /** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
 export interface KernelPass {
@@ -19,7 +20,16 @@ export interface KernelPass {
   run(program: Program, can: Capabilities): Program;
 }
 
-export const kernelPasses: readonly KernelPass[] = [nameShared, scalarize, expandF16, expandLanes, expandMaths, expandFma, inline];
+export const kernelPasses: readonly KernelPass[] = [
+  shareOut,
+  nameShared,
+  scalarize,
+  expandF16,
+  expandLanes,
+  expandMaths,
+  expandFma,
+  inline,
+];
 
 /** Throws `bad-kernel` where the program is ill-formed, before or after. */
 export function legalize(program: Program, can: Capabilities, passes: readonly KernelPass[] = kernelPasses): Program {

@@ -13,7 +13,7 @@ export const nameShared: KernelPass = {
 
 /** Cheaper to repeat than to keep. */
 function isCheap(e: Expr): boolean {
-  if (e.kind === "const" || e.kind === "var") return true;
+  if (e.kind === "const" || e.kind === "var" || e.kind === "team") return true;
   if (e.kind === "splat") return e.a.kind === "const";
   return e.kind === "advance" && e.ptr.kind === "var" && e.bytes.kind === "const";
 }
@@ -43,6 +43,8 @@ function shapeOf(e: Expr): string {
       return e.lanes.join();
     case "call":
       return e.name;
+    case "team":
+      return e.of;
     default:
       return "";
   }

@@ -96,6 +96,8 @@ function scalarizeFunc(func: Func): readonly Func[] {
         return [{ ...s, args: args(s.args) }];
       case "assert":
         return [{ ...s, cond: scalar(s.cond) }];
+      case "barrier":
+        return [s];
     }
   };
 

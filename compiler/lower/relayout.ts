@@ -5,6 +5,7 @@ import { add, binary, i32, load, pointer, shuffle, splat, store } from "../../ir
 import { type Expr, type Func, MEMORY_BYTES, type MemoryType } from "../../ir/kernel/types.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { Emitter } from "./generic/emitter.ts";
+import { isShared, mostEven } from "./split.ts";
 import { laneAxis, memoryOf, ROOM, type Storage, walk } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 
@@ -47,7 +48,13 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
   const blocked = wide ? [along] : turned ? [along, across] : [];
   // Blocks that are neighbours where they come from follow each other.
   const order = walk(to).sort((a, b) => (turned ? Number(a === across) - Number(b === across) : 0));
+  const shared = isShared(to.shape);
   const nest = (ranges: ReadonlyMap<number, readonly [from: number, to: number]>, step: 1 | 4): void => {
+    const counts = order.map((axis): number => {
+      const [first, end] = ranges.get(axis) ?? [0, to.shape[axis]!];
+      return (end - first) / (blocked.includes(axis) ? step : 1);
+    });
+    const cut = shared ? mostEven(counts.map((count, depth) => [depth, [{ count, cost: 1 }]])) : undefined;
     const visit = (depth: number, coords: readonly Expr[]): void => {
       const axis = order[depth];
       if (axis === undefined) {
@@ -58,12 +65,12 @@ export function lowerRelayout(from: Storage, to: Storage): Lowered {
       }
       const [first, end] = ranges.get(axis) ?? [0, to.shape[axis]!];
       const by = blocked.includes(axis) ? step : 1;
-      em.loop(by > 1 ? "v" : "i", i32(first), i32(end), by, (i) =>
+      const inner = (i: Expr): void =>
         visit(
           depth + 1,
           coords.map((c, k) => (k === axis ? i : c)),
-        ),
-      );
+        );
+      em.loop(by > 1 ? "v" : "i", i32(first), i32(end), by, inner, depth === cut ? 1 : undefined);
     };
     visit(
       0,

@@ -55,8 +55,8 @@ export type Binding =
   | { readonly kind: "operand"; readonly operand: number }
   | { readonly kind: "result"; readonly result: number }
   | { readonly kind: "packed"; readonly packed: Packed }
-  /** Memory for the kernel alone, garbage before and after. */
-  | { readonly kind: "scratch"; readonly bytes: number };
+  /** Memory for the kernel alone, garbage before and after; `each` thread of a team has its own, or all have the same. */
+  | { readonly kind: "scratch"; readonly bytes: number; readonly each?: boolean };
 
 export interface Lowered {
   /** The lowering's name, e.g. `conv_f32_csr`. */

@@ -153,6 +153,7 @@ function expression(e: Expr): string {
     case "shuffle":
     case "dot":
     case "fma":
+    case "team":
       throw new TypeError(`${e.kind} of ${e.type}, which 'can' does not list`);
   }
 }
@@ -182,6 +183,8 @@ function statement(s: Stmt): string {
       return `${s.name}_(${s.args.map(expression).join(", ")});`;
     case "assert":
       return `if (!${expression(s.cond)}) throw { fault: ${s.fault} };`;
+    case "barrier":
+      throw new TypeError("a barrier, and 'can' lists no threads");
   }
 }
 

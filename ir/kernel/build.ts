@@ -66,6 +66,7 @@ export function fma(a: Expr, b: Expr, c: Expr): Expr {
   return { kind: "fma", type: a.type as "f32x4", a, b, c };
 }
 export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a, b });
+export const team = (of: "rank" | "size"): Expr => ({ kind: "team", type: "i32", of });
 export const call = (type: ValueType, name: string, args: readonly Expr[]): Expr => ({ kind: "call", type, name, args });
 
 export const let_ = (name: string, value: Expr): Stmt => ({ kind: "let", name, value });
@@ -74,14 +75,18 @@ export function store(memory: MemoryType, ptr: Expr, value: Expr, offset = 0): S
   if (ptr.type !== "ptr" || value.type !== LOADED[memory]) throw new TypeError(`store of ${value.type} as ${memory} through ${ptr.type}`);
   return { kind: "store", memory, ptr, offset, value };
 }
-export const for_ = (name: string, from: Expr, to: Expr, body: readonly Stmt[], step = 1): Stmt => ({
+export const for_ = (name: string, from: Expr, to: Expr, body: readonly Stmt[], step = 1, parallel?: number): Stmt => ({
   kind: "for",
   name,
   from,
   to,
   step,
+  ...(parallel === undefined ? {} : { parallel }),
   body,
 });
+/** A block that one thread of a team runs; it stands beside others, or beside parallel loops. */
+export const section = (name: string, body: readonly Stmt[], cost: number): Stmt => for_(name, i32(0), i32(1), body, 1, cost);
+export const barrier: Stmt = { kind: "barrier" };
 export const repeat = (body: readonly Stmt[], again: Expr): Stmt => ({ kind: "repeat", body, again });
 export const while_ = (cond: Expr, body: readonly Stmt[]): Stmt => ({ kind: "while", cond, body });
 export const if_ = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt => ({

@@ -4,12 +4,14 @@ import type { ScalarValue } from "../scalar/evaluate.ts";
 import * as scalar from "../scalar/evaluate.ts";
 import type { BinaryOp, ScalarType } from "../scalar/types.ts";
 import { type KernelValue, type Lanes, loader, readLanes, type Window, writeLanes } from "./memory.ts";
+import type { Member } from "./team.ts";
 import { type Expr, isVector, LANE_TYPE, LANES, type ValueType, type VectorType } from "./types.ts";
 
 /** One activation of a function: its variables, and the buffer behind each pointer parameter. */
 export interface Frame {
   readonly slots: KernelValue[];
   readonly windows: readonly Window[];
+  readonly member: Member;
 }
 export type Evaluator = (frame: Frame) => KernelValue;
 
@@ -170,6 +172,10 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
         const [x, y] = [a(frame) as number[], b(frame) as number[]];
         return [0, 2, 4, 6].map((i) => (x[i]! * y[i]! + x[i + 1]! * y[i + 1]!) | 0);
       };
+    }
+    case "team": {
+      const { of } = e;
+      return (frame) => frame.member[of];
     }
     case "call":
       return scope.call(e.name, e.args);

@@ -3,14 +3,18 @@
 import { errors } from "../diagnostics.ts";
 import { compileExpr, type Evaluator, type Frame, type Scope } from "./evaluate.ts";
 import { type BufferRef, type KernelValue, storer, type Window } from "./memory.ts";
+import { ALONE, type Member, Races } from "./team.ts";
 import type { Expr, Func, Param, PointerParam, Program, Stmt } from "./types.ts";
 import { verify } from "./verify.ts";
+import { visitStatements } from "./walk.ts";
 
 export type { BufferRef } from "./memory.ts";
 
 export interface InterpretOptions {
   /** Loop iterations and calls before giving up with `kernel-budget`. Default 1e9. */
   readonly steps?: number;
+  /** Threads that run the program together, at most 8; between barriers one goes after the other. Default 1. */
+  readonly threads?: number;
 }
 
 interface Budget {
@@ -19,7 +23,22 @@ interface Budget {
 }
 
 type Action = (frame: Frame) => void;
-type Invoke = (args: readonly KernelValue[], windows: readonly Window[]) => KernelValue | undefined;
+type TeamAction = (frames: readonly Frame[], races: Races) => void;
+type Invoke = (args: readonly KernelValue[], windows: readonly Window[], member: Member) => KernelValue | undefined;
+/** One call by every thread of a team. */
+interface Given {
+  readonly args: readonly KernelValue[];
+  readonly windows: readonly Window[];
+  readonly member: Member;
+}
+interface Compiled {
+  readonly func: Func;
+  readonly invoke: Invoke;
+  /** Runs all calls at once, from barrier to barrier. */
+  readonly together: (calls: readonly Given[], races: Races) => void;
+  /** Whether it passes a barrier. */
+  readonly meets: boolean;
+}
 
 interface Fault {
   readonly fault: number;
@@ -29,7 +48,8 @@ const isFault = (x: unknown): x is Fault => typeof x === "object" && x !== null 
 /**
  * Runs `entry` (by default the program's own) on one buffer per pointer parameter and one value per scalar parameter.
  * Returns the number of the assert that failed, or -1. Throws `bad-kernel` for an ill-formed program, `kernel-access` for an access outside
- * the declared bytes of a parameter, or misaligned, and `kernel-budget` for running too long.
+ * the declared bytes of a parameter, or misaligned, `kernel-race` where threads of a team get in each other's way, and `kernel-budget` for
+ * running too long.
  */
 export function interpret(
   program: Program,
@@ -47,15 +67,25 @@ export function interpreter(
 ): (entry: string, args: readonly (BufferRef | number | bigint)[]) => { readonly fault: number; readonly result: KernelValue | undefined } {
   verify(program);
   const budget: Budget = { left: 0, total: options.steps ?? 1e9 };
-  const compiled = new Map<string, { readonly func: Func; readonly invoke: Invoke }>();
-  for (const func of program.functions) compiled.set(func.name, { func, invoke: compileFunc(func, compiled, budget) });
+  const compiled = new Map<string, Compiled>();
+  for (const func of program.functions) compiled.set(func.name, compileFunc(func, compiled, budget));
+  const { threads = 1 } = options;
   return (entry, args) => {
     const found = compiled.get(entry);
     if (!found) throw errors.badKernel(entry, "is not defined");
     budget.left = budget.total;
     const { values, windows } = bind(found.func, args);
     try {
-      return { fault: -1, result: found.invoke(values, windows) };
+      if (threads === 1) return { fault: -1, result: found.invoke(values, windows, ALONE) };
+      const races = new Races();
+      const watched = windows.map((w) => races.watches(w.view.byteLength, threads));
+      const calls = Array.from({ length: threads }, (_, rank) => ({
+        args: values,
+        windows: windows.map((w, i) => ({ ...w, watch: watched[i]![rank] })),
+        member: { rank, size: threads },
+      }));
+      found.together(calls, races);
+      return { fault: -1, result: undefined };
     } catch (e) {
       if (isFault(e)) return { fault: e.fault, result: undefined };
       throw e;
@@ -82,7 +112,7 @@ function bind(func: Func, args: readonly (BufferRef | number | bigint)[]): { val
   return { values, windows };
 }
 
-function compileFunc(func: Func, functions: ReadonlyMap<string, { readonly func: Func; readonly invoke: Invoke }>, budget: Budget): Invoke {
+function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budget: Budget): Compiled {
   const slots = new Map<string, number>();
   const roots = new Map<string, number>();
   const slot = (name: string): number => {
@@ -105,9 +135,9 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, { readonly func:
     if (--budget.left < 0) throw errors.kernelBudget(budget.total);
   };
 
-  /** A call: pointers become windows on the caller's windows, starting where they point. */
-  const call = (name: string, args: readonly Expr[]): Evaluator => {
-    const { func: callee, invoke } = functions.get(name)!;
+  /** What a call hands on: pointers become windows on the caller's windows, starting where they point. */
+  const giving = (name: string, args: readonly Expr[]): ((frame: Frame) => Given) => {
+    const { func: callee } = functions.get(name)!;
     const values = args.map((a) => compileExpr(a, scope));
     const pointers = callee.params.flatMap((p, i) => (isPointer(p) ? [{ at: i, root: root(args[i]!), bytes: p.bytes }] : []));
     return (frame) => {
@@ -118,9 +148,17 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, { readonly func:
         const offset = given[p.at] as number;
         if (offset < 0) throw errors.kernelAccess(func.name, `passes ${name} a pointer ${-offset} bytes before its buffer`);
         given[p.at] = 0;
-        return { view: from.view, base: from.base + offset, bytes: Math.min(p.bytes, from.bytes - offset) };
+        return { ...from, base: from.base + offset, bytes: Math.min(p.bytes, from.bytes - offset) };
       });
-      return invoke(given, windows) as KernelValue;
+      return { args: given, windows, member: frame.member };
+    };
+  };
+  const call = (name: string, args: readonly Expr[]): Evaluator => {
+    const { invoke } = functions.get(name)!;
+    const give = giving(name, args);
+    return (frame) => {
+      const given = give(frame);
+      return invoke(given.args, given.windows, given.member) as KernelValue;
     };
   };
 
@@ -203,14 +241,97 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, { readonly func:
           if (!cond(frame)) throw fault;
         };
       }
+      case "barrier":
+        return () => {};
     }
   };
 
+  const meets = (body: readonly Stmt[]): boolean => {
+    let found = false;
+    visitStatements(body, (s) => {
+      found ||= s.kind === "barrier" || (s.kind === "call" && functions.get(s.name)!.meets);
+    });
+    return found;
+  };
+
+  /** What steers a team past barriers is the same for every thread. */
+  const agreed = (frames: readonly Frame[], e: Evaluator): KernelValue => {
+    const [first, ...others] = frames.map(e);
+    if (others.some((x) => x !== first)) throw errors.badKernel(func.name, "leads the threads of a team apart where they are to meet");
+    return first!;
+  };
+
+  const everyone = (body: readonly Stmt[]): TeamAction => {
+    const actions = body.map(together);
+    return (frames, races) => {
+      for (const run of actions) run(frames, races);
+    };
+  };
+
+  /** A statement for all threads of a team: one after the other, unless there is a barrier in it. */
+  const together = (s: Stmt): TeamAction => {
+    if (!meets([s])) {
+      const run = statement(s);
+      return (frames) => frames.forEach(run);
+    }
+    switch (s.kind) {
+      case "for": {
+        const [from, to] = [expr(s.from), expr(s.to)];
+        const at = slot(s.name);
+        const body = everyone(s.body);
+        return (frames, races) => {
+          const end = agreed(frames, to) as number;
+          for (let i = agreed(frames, from) as number; i < end; i += s.step) {
+            for (const f of frames) f.slots[at] = i;
+            body(frames, races);
+          }
+        };
+      }
+      case "repeat": {
+        const body = everyone(s.body);
+        const again = expr(s.again);
+        return (frames, races) => {
+          do body(frames, races);
+          while (agreed(frames, again));
+        };
+      }
+      case "while": {
+        const cond = expr(s.cond);
+        const body = everyone(s.body);
+        return (frames, races) => {
+          while (agreed(frames, cond)) body(frames, races);
+        };
+      }
+      case "if": {
+        const cond = expr(s.cond);
+        const [then, otherwise] = [everyone(s.then), everyone(s.else)];
+        return (frames, races) => (agreed(frames, cond) ? then : otherwise)(frames, races);
+      }
+      case "call": {
+        const give = giving(s.name, s.args);
+        const callee = functions.get(s.name)!;
+        return (frames, races) => callee.together(frames.map(give), races);
+      }
+      default:
+        return (_, races) => races.meet();
+    }
+  };
+
+  const frameOf = ({ args, windows, member }: Given): Frame => ({ slots: [...args], windows, member });
   const run = block(func.body);
   const result = func.result ? expr(func.result) : undefined;
-  return (args, windows) => {
-    const frame: Frame = { slots: [...args], windows };
-    run(frame);
-    return result?.(frame);
+  let runAll: TeamAction | undefined;
+  return {
+    func,
+    invoke: (args, windows, member) => {
+      const frame = frameOf({ args, windows, member });
+      run(frame);
+      return result?.(frame);
+    },
+    together: (calls, races) => {
+      runAll ??= everyone(func.body);
+      runAll(calls.map(frameOf), races);
+    },
+    meets: meets(func.body),
   };
 }

@@ -3,6 +3,7 @@
 import { errors } from "../diagnostics.ts";
 import type { ScalarValue } from "../scalar/evaluate.ts";
 import { fromF16, toF16 } from "../scalar/f16.ts";
+import type { Watch } from "./team.ts";
 import { isVector, LANES, MEMORY_BYTES, type MemoryType, type VectorType } from "./types.ts";
 
 /** Vectors are their lanes: narrow integers sign-extended, i64 as bigint. */
@@ -14,6 +15,7 @@ export interface Window {
   readonly view: DataView;
   readonly base: number;
   readonly bytes: number;
+  readonly watch?: Watch | undefined;
 }
 
 /** What a host hands in for a pointer parameter. */
@@ -90,6 +92,7 @@ function addressOf(
   pointer: number,
   offset: number,
   func: string,
+  write: boolean,
 ): number {
   const from = pointer + offset;
   if (pointer < 0 || from + size > window.bytes) {
@@ -100,6 +103,7 @@ function addressOf(
   }
   const at = window.base + from;
   if (at % alignment !== 0) throw errors.kernelAccess(func, `touches ${memory} at byte ${at}, which is no multiple of ${alignment}`);
+  window.watch?.(func, at, size, write);
   return at;
 }
 
@@ -110,18 +114,18 @@ export function loader(memory: MemoryType, offset: number, func: string): Loader
   const size = MEMORY_BYTES[memory];
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
-    return (w, p) => readLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func));
+    return (w, p) => readLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func, false));
   }
   const read = READ[memory];
-  return (w, p) => read(w.view, addressOf(memory, size, size, w, p, offset, func));
+  return (w, p) => read(w.view, addressOf(memory, size, size, w, p, offset, func, false));
 }
 
 export function storer(memory: MemoryType, offset: number, func: string): Storer {
   const size = MEMORY_BYTES[memory];
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
-    return (w, p, x) => writeLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func), x as Lanes);
+    return (w, p, x) => writeLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func, true), x as Lanes);
   }
   const write = WRITE[memory];
-  return (w, p, x) => write(w.view, addressOf(memory, size, size, w, p, offset, func), x as ScalarValue);
+  return (w, p, x) => write(w.view, addressOf(memory, size, size, w, p, offset, func, true), x as ScalarValue);
 }

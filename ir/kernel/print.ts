@@ -68,6 +68,8 @@ export function printExpr(e: Expr, nested = false): string {
       return `fma(${list([e.a, e.b, e.c])})`;
     case "dot":
       return `dot(${list([e.a, e.b])})`;
+    case "team":
+      return e.of;
     case "call":
       return `${e.name}(${list(e.args)})`;
   }
@@ -88,7 +90,8 @@ export function printStmt(s: Stmt, indent = ""): string {
       return line(`${s.memory}${at(s.ptr, s.offset)} = ${printExpr(s.value)}`);
     case "for": {
       const step = s.step === 1 ? "" : ` step ${s.step}`;
-      return line(`for ${s.name} in ${printExpr(s.from)}..${printExpr(s.to)}${step} ${printBlock(s.body, indent)}`);
+      const parallel = s.parallel === undefined ? "" : `parallel ${s.parallel} `;
+      return line(`${parallel}for ${s.name} in ${printExpr(s.from)}..${printExpr(s.to)}${step} ${printBlock(s.body, indent)}`);
     }
     case "repeat":
       return line(`repeat ${printBlock(s.body, indent)} while ${printExpr(s.again)}`);
@@ -102,6 +105,8 @@ export function printStmt(s: Stmt, indent = ""): string {
       return line(`${s.name}(${list(s.args)})`);
     case "assert":
       return line(`assert ${printExpr(s.cond)} fault ${s.fault}`);
+    case "barrier":
+      return line("barrier");
   }
 }
 

@@ -37,6 +37,8 @@ export type Expr =
   | { readonly kind: "fma"; readonly type: "f32" | "f64" | "f32x4" | "f64x2"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   /** i16x8 . i16x8 -> i32x4: products of adjacent lanes, added in pairs. */
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
+  /** Which thread of the team that runs the program this is (`rank`, from 0), and how many there are (`size`). One thread has rank 0 of 1. */
+  | { readonly kind: "team"; readonly type: "i32"; readonly of: "rank" | "size" }
   /** A call of a function that has a result. Such functions have no effect. */
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
 
@@ -45,13 +47,17 @@ export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "set"; readonly name: string; readonly value: Expr }
   | { readonly kind: "store"; readonly memory: MemoryType; readonly ptr: Expr; readonly offset: number; readonly value: Expr }
-  /** `for (name = from; name < to; name += step)`, i32, step a positive constant; bounds are read once. */
+  /**
+   * `for (name = from; name < to; name += step)`, i32, step a positive constant; bounds are read once. Where `parallel` is given, no iteration
+   * touches what another writes, and each costs about `parallel` (a positive integer, relative to neighbours): a team may share them out.
+   */
   | {
       readonly kind: "for";
       readonly name: string;
       readonly from: Expr;
       readonly to: Expr;
       readonly step: number;
+      readonly parallel?: number;
       readonly body: readonly Stmt[];
     }
   /** Runs the body at least once, and again as long as `again`, which sees the body's variables, holds: the cheapest loop there is. */
@@ -60,6 +66,8 @@ export type Stmt =
   | { readonly kind: "if"; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
   /** Calls a function without result. */
   | { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
+  /** No thread of a team goes on before all are here; every thread passes the same barriers. */
+  | { readonly kind: "barrier" }
   /** Ends the run with fault number `fault` (an index into the program's faults) unless `cond` holds. */
   | { readonly kind: "assert"; readonly cond: Expr; readonly fault: number };
 

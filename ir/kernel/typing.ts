@@ -173,6 +173,8 @@ function derive(e: Expr, place: Place): ValueType {
       expect(type(e.a), "i16x8", "an operand of dot", place);
       expect(type(e.b), "i16x8", "an operand of dot", place);
       return "i32x4";
+    case "team":
+      return "i32";
     case "call": {
       const callee = checkCall(e.name, e.args, place);
       return callee.result ? callee.result.type : place.fail(`${e.name} has no result`);

@@ -1,9 +1,10 @@
 // Rejects kernel programs that are not well formed: types, scopes, pointer discipline, calls. Every backend may rely on what passes.
 
 import { errors } from "../diagnostics.ts";
+import { sharedFunctions } from "./team.ts";
 import { type Expr, type Func, LOADED, type Param, type PointerParam, type Program, type Stmt, type ValueType } from "./types.ts";
 import { checkCall, expressionType, type Place } from "./typing.ts";
-import { operands } from "./walk.ts";
+import { operands, visitStatements } from "./walk.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -22,9 +23,10 @@ interface Variable {
  */
 export function verify(program: Program): void {
   const known = new Map<string, Func>();
+  const shared = sharedFunctions(program.functions);
   for (const func of program.functions) {
     if (known.has(func.name)) fail(func.name, "is defined twice");
-    verifyFunc(func, known, program.faults.length);
+    verifyFunc(func, known, program.faults.length, shared);
     known.set(func.name, func);
   }
   const entry = known.get(program.entry);
@@ -37,7 +39,12 @@ function fail(func: string, why: string): never {
 }
 
 /** Checks one function, given those defined before it. */
-export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, faults: number): void {
+export function verifyFunc(
+  func: Func,
+  functions: ReadonlyMap<string, Func>,
+  faults: number,
+  shared: ReadonlySet<string> = sharedFunctions([...functions.values()]),
+): void {
   const names = new Set<string>();
   const scopes: Map<string, Variable>[] = [new Map()];
   const fails = (why: string): never => fail(func.name, why);
@@ -100,6 +107,15 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
     if (found !== type) fails(`${what} is ${found}, expected ${type}`);
   };
 
+  /** What one thread runs alone is not shared out again. */
+  const checkParallel = (cost: number, loop: Stmt & { kind: "for" }): void => {
+    if (!Number.isInteger(cost) || cost < 1) fails(`the cost ${cost} of '${loop.name}'`);
+    visitStatements(loop.body, (s) => {
+      if (s.kind === "barrier" || (s.kind === "for" && s.parallel !== undefined) || (s.kind === "call" && shared.has(s.name)))
+        fails(`shares out work within '${loop.name}', which is shared out`);
+    });
+  };
+
   const scoped = (body: readonly Stmt[], inside?: () => void): void => {
     scopes.push(new Map());
     body.forEach(check);
@@ -108,7 +124,8 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
   };
 
   const check = (s: Stmt): void => {
-    if (func.result && (s.kind === "store" || s.kind === "assert" || s.kind === "call")) fails(`has a result and an effect (${s.kind})`);
+    if (func.result && (s.kind === "store" || s.kind === "assert" || s.kind === "call" || s.kind === "barrier"))
+      fails(`has a result and an effect (${s.kind})`);
     switch (s.kind) {
       case "let": {
         const type = typeOf(s.value);
@@ -132,6 +149,7 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
         expect(s.from, "i32", `the start of '${s.name}'`);
         expect(s.to, "i32", `the end of '${s.name}'`);
         if (!Number.isInteger(s.step) || s.step < 1) fails(`the step ${s.step} of '${s.name}'`);
+        if (s.parallel !== undefined) checkParallel(s.parallel, s);
         scopes.push(new Map());
         declare(s.name, { type: "i32", root: undefined, mutable: false });
         scoped(s.body);
@@ -157,6 +175,8 @@ export function verifyFunc(func: Func, functions: ReadonlyMap<string, Func>, fau
       case "assert":
         expect(s.cond, "bool", "the condition of an assert");
         if (!Number.isInteger(s.fault) || s.fault < 0 || s.fault >= faults) fails(`asserts fault ${s.fault} of ${faults}`);
+        return;
+      case "barrier":
         return;
     }
   };

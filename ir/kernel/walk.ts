@@ -7,6 +7,7 @@ export function operands(e: Expr): readonly Expr[] {
   switch (e.kind) {
     case "const":
     case "var":
+    case "team":
       return [];
     case "unary":
     case "cast":
@@ -44,6 +45,7 @@ export function mapOperands(e: Expr, f: (operand: Expr) => Expr): Expr {
   switch (e.kind) {
     case "const":
     case "var":
+    case "team":
       return e;
     case "unary":
     case "cast":
@@ -105,6 +107,8 @@ export function mapStmt(s: Stmt, expr: (e: Expr) => Expr, block: (body: readonly
       return { ...s, args: s.args.map(expr) };
     case "assert":
       return { ...s, cond: expr(s.cond) };
+    case "barrier":
+      return s;
   }
 }
 
@@ -134,6 +138,8 @@ export function expressionsOf(s: Stmt): readonly Expr[] {
       return [s.cond];
     case "call":
       return s.args;
+    case "barrier":
+      return [];
   }
 }
 

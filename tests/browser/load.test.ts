@@ -2,7 +2,11 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { wasm } from "../../backends/index.ts";
 import type { Artifact } from "../../compiler/artifact.ts";
+import { compileGraph } from "../../compiler/compile.ts";
+import { standardOps } from "../../ir/ops/index.ts";
+import { parse } from "../../ir/parse.ts";
 import { load } from "../../runtime/index.ts";
 import { toyPrograms } from "../runtime/toy-code.ts";
 import { chromiumPath, INSECURE_HOST, launchChromium } from "./chromium.ts";
@@ -14,6 +18,12 @@ const folder = (name: string, { json, files }: Artifact): readonly (readonly [st
 ];
 
 const x = [1, 0, 2, 3];
+const image = Array.from({ length: 3 * 16 * 16 }, (_, i) => Math.sin(i));
+const SOFTMAX = `graph @shared(%x: f32[3,16,16]) {
+  %0 = softmax(%x) {axis: 2} : f32[3,16,16]
+  %y = matmul(%0, %x) : f32[3,16,16]
+  return %y
+}`;
 const question = (device: string, source = "toy.sparsec"): Question => ({
   source,
   device,
@@ -26,13 +36,20 @@ const question = (device: string, source = "toy.sparsec"): Question => ({
 describe.skipIf(chromiumPath() === undefined)("chromium", () => {
   let browser: Browser;
   let artifact: Artifact;
+  let team: Artifact;
   let files: ReadonlyMap<string, string | Uint8Array>;
   const sites: Site[] = [];
 
   beforeAll(async () => {
     artifact = await toyPrograms();
+    team = (await compileGraph(parse(SOFTMAX, standardOps), ["y"], { backends: [wasm], threads: true })).artifact;
     const broken = { ...artifact, files: new Map([...artifact.files, ["weights.bin", new Uint8Array(72)]]) };
-    files = new Map([...(await pageFiles()), ...folder("toy.sparsec", artifact), ...folder("broken.sparsec", broken)]);
+    files = new Map([
+      ...(await pageFiles()),
+      ...folder("toy.sparsec", artifact),
+      ...folder("broken.sparsec", broken),
+      ...folder("team.sparsec", team),
+    ]);
     browser = await launchChromium();
   }, 120_000);
   afterAll(async () => {
@@ -46,8 +63,9 @@ describe.skipIf(chromiumPath() === undefined)("chromium", () => {
     use: (page: Page) => Promise<void>,
     host = "127.0.0.1",
     complaints: readonly RegExp[] = [],
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<void> => {
-    const site = await serve(files, { "content-security-policy": policy });
+    const site = await serve(files, { "content-security-policy": policy, ...headers });
     sites.push(site);
     const page = await browser.newPage();
     const said: string[] = [];
@@ -122,5 +140,36 @@ describe.skipIf(chromiumPath() === undefined)("chromium", () => {
         host,
         [/404/],
       );
+  });
+
+  test("threads share a run where the page is isolated; elsewhere one runs, and info says why", async () => {
+    const asked: Question = {
+      source: "team.sparsec",
+      device: "wasm",
+      threads: 2,
+      inputs: [{ name: "x", array: "Float32Array", elements: image }],
+    };
+    const alone = await load(team, { device: "wasm:baseline" });
+    const expected = [...new Uint8Array((await alone.run({ x: Float32Array.from(image) }))["y"]!.data.buffer)];
+    const isolation = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+    await open(
+      STRICT_POLICY,
+      async (page) => {
+        for (const where of ["inPage", "inWorker"] as const) {
+          const answer = await ask(page, where, { ...asked, device: "wasm:baseline-threads" });
+          expect(answer.error).toBeUndefined();
+          expect(answer.info).toMatchObject({ variant: "baseline-threads", threads: 2 });
+          expect(answer.outputs?.[0]?.bytes).toEqual(expected);
+        }
+      },
+      undefined,
+      [],
+      isolation,
+    );
+    await open(STRICT_POLICY, async (page) => {
+      const answer = await ask(page, "inPage", asked);
+      expect(answer.info).toMatchObject({ threads: 1, whyThreads: "the variant is for one thread" });
+      expect(answer.info?.skipped[0]?.reason).toBe("the engine lacks threads, as the page is not cross-origin isolated");
+    });
   });
 });

@@ -41,11 +41,12 @@ export const serve = async (files: SiteFiles, headers: Readonly<Record<string, s
   return { origin: `http://127.0.0.1:${port}`, port, close };
 };
 
-/** The runtime as one minified module, as a bundler for browsers makes it. */
-export const bundledRuntime = async (): Promise<string> => {
-  const build = await rolldown({ input: new URL("../../runtime/index.ts", import.meta.url).pathname, platform: "browser" });
+/** The runtime as minified modules, as a bundler for browsers makes them: `/runtime.js`, `/worker.js` and what they import. */
+export const bundledRuntime = async (): Promise<SiteFiles> => {
+  const source = (file: string): string => new URL(`../../runtime/${file}`, import.meta.url).pathname;
+  const build = await rolldown({ input: { runtime: source("index.ts"), worker: source("worker.ts") }, platform: "browser" });
   const { output } = await build.generate({ format: "esm", minify: true });
-  return output[0].code;
+  return new Map(output.flatMap((file) => (file.type === "chunk" ? [[`/${file.fileName}`, file.code] as const] : [])));
 };
 
 /** What a page (or its worker) answers: outputs as bytes, or the error's code and message. */
@@ -53,6 +54,8 @@ export interface Answer {
   readonly info?: {
     readonly backend: string;
     readonly variant: string;
+    readonly threads: number;
+    readonly whyThreads: string;
     readonly skipped: readonly { readonly variant: string; readonly reason: string }[];
   };
   readonly outputs?: readonly {
@@ -67,23 +70,24 @@ export interface Answer {
 export type Question = {
   readonly source: string;
   readonly device: string;
+  readonly threads?: number;
   readonly inputs: readonly { readonly name: string; readonly array: string; readonly elements: readonly (number | string)[] }[];
 };
 
 const ANSWER = `
 import { load } from "/runtime.js";
-export const answer = async ({ source, device, inputs }) => {
+export const answer = async ({ source, device, threads, inputs }) => {
   try {
     const given = Object.fromEntries(inputs.map(({ name, array, elements }) => [
       name, globalThis[array].from(elements, array.startsWith("Big") ? BigInt : Number),
     ]));
-    const model = await load(source, { device });
+    const model = await load(source, { device, threads, calibrate: false });
     const outputs = Object.entries(await model.run(given)).map(([name, { data, dtype, shape }]) => ({
       name, dtype, shape, bytes: Array.from(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
     }));
-    const { backend, variant, skipped } = model.info();
+    const { backend, variant, threads: team, whyThreads, skipped } = model.info();
     model.dispose();
-    return { info: { backend, variant, skipped }, outputs };
+    return { info: { backend, variant, threads: team, whyThreads, skipped }, outputs };
   } catch (error) {
     return { error: { code: error.code, message: String(error.message) } };
   }
@@ -93,7 +97,7 @@ const PAGE = `
 import { answer } from "/answer.js";
 globalThis.inPage = answer;
 globalThis.inWorker = (question) => new Promise((resolve, reject) => {
-  const worker = new Worker("/worker.js", { type: "module" });
+  const worker = new Worker("/page-worker.js", { type: "module" });
   worker.onmessage = ({ data }) => { worker.terminate(); resolve(data); };
   worker.onerror = (event) => reject(new Error(event.message));
   worker.postMessage(question);
@@ -110,6 +114,6 @@ export const pageFiles = async (): Promise<SiteFiles> =>
     ["/index.html", `<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>`],
     ["/page.js", PAGE],
     ["/answer.js", ANSWER],
-    ["/worker.js", WORKER],
-    ["/runtime.js", await bundledRuntime()],
+    ["/page-worker.js", WORKER],
+    ...(await bundledRuntime()),
   ]);

@@ -112,6 +112,24 @@ test("a device that the artifact does not hold is wrong usage", async () => {
   expect(error.message).toContain("js:es2022");
 });
 
+test("threads share a run where they pay; what ran, and why, is said", async () => {
+  const { outputs } = await document<Ran>(["run", at("small.onnx"), "--random", "3"]);
+  const shared = await document<Ran>(["run", at("small.onnx"), "--random", "3", "--threads", "2"]);
+  expect(shared.outputs).toEqual(outputs);
+  expect(shared.device).toMatchObject({ variant: expect.stringMatching(/-threads$/), whyThreads: expect.stringMatching(/./) });
+  const { stderr } = await sparsec(["run", at("small.onnx"), "--random", "3", "--threads", "auto"]);
+  expect(stderr).toMatch(/^threads: \d \(.+\)$/m);
+  expect((await document<Failed>(["run", at("small.onnx"), "--random", "3", "--threads", "0"], 2)).error.code).toBe("usage");
+  const { variants } = await document<{ variants: { variant: string }[] }>([
+    "compile",
+    at("small.onnx"),
+    "--threads",
+    "-o",
+    at("team.sparsec"),
+  ]);
+  expect(variants.map((v) => v.variant)).toEqual(["relaxed", "baseline", "relaxed-threads", "baseline-threads"]);
+});
+
 test("the device comes from the flag, SPARSEC_DEVICE, then .sparsecrc", async () => {
   await writeFile(at(".sparsecrc"), JSON.stringify({ device: "js" }));
   const args = ["run", at("mixed.sparsec"), "--random", "1"];

@@ -27,6 +27,7 @@ function check(text: string, inputs?: Tensor[]): void {
   const want = interpret(g, given);
   for (const can of [VECTOR_TARGET, SCALAR_TARGET]) {
     const got = runLowered(g, given, can);
+    for (const threads of [2, 3]) expect(runLowered(g, given, { ...can, threads })).toEqual(got);
     got.forEach((t, k) => {
       expect(t.shape).toEqual(want[k]!.shape);
       const [a, b] = [

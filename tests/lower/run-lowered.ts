@@ -5,10 +5,12 @@ import { printModule } from "../../backends/wasm/index.ts";
 import type { Capabilities } from "../../compiler/backend.ts";
 import { createImage } from "../../compiler/image.ts";
 import { legalize } from "../../compiler/kernel/legalize.ts";
+import { shareOut } from "../../compiler/kernel/share-out.ts";
 import { type Lowered, type Packed, packedBytes } from "../../compiler/lower/template.ts";
 import { createWeightsWriter } from "../../compiler/weights-writer.ts";
-import { advance, callStmt, i32, pointer, variable } from "../../ir/kernel/build.ts";
+import { advance, callStmt, i32, mul, pointer, team, variable } from "../../ir/kernel/build.ts";
 import { interpret } from "../../ir/kernel/interpret.ts";
+import { sharedFunctions } from "../../ir/kernel/team.ts";
 import type { Program } from "../../ir/kernel/types.ts";
 import { fillImage } from "../../runtime/sections.ts";
 
@@ -40,14 +42,44 @@ export function buffers(lowered: Lowered, operands: readonly Uint8Array[], resul
 
 const programOf = (lowered: Lowered): Program => ({ functions: lowered.functions, entry: lowered.entry, faults: lowered.faults });
 
-/** Runs in the interpreter, every access checked. Results are written in place. */
+/** Runs in the interpreter, every access checked. Results are written in place. Teams of threads must come to the same. */
 export function runInterpreted(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[]): void {
+  const before = results.map((bytes) => bytes.slice());
   interpret(
     programOf(lowered),
     lowered.entry,
     buffers(lowered, operands, results).map((bytes) => ({ bytes })),
   );
+  if (sharedFunctions(lowered.functions).size === 0) return;
+  const found = before.map((bytes) => bytes.slice());
+  runTeam(lowered, operands, found, 3);
+  found.forEach((bytes, k) => {
+    if (!Buffer.from(bytes).equals(results[k]!)) throw new Error("three threads do not come to what one does");
+  });
 }
+
+/** The same by a team of threads, each with scratch of its own where the kernel says so. */
+function runTeam(lowered: Lowered, operands: readonly Uint8Array[], results: readonly Uint8Array[], threads: number): void {
+  const apart = lowered.bindings.map((b) => (b.kind === "scratch" && b.each ? roundUp(b.bytes) : 0));
+  const given = buffers(lowered, operands, results).map((bytes, i) =>
+    apart[i]! > 0 ? new Uint8Array(apart[i]! * threads).fill(0xff) : bytes,
+  );
+  const entry = lowered.functions.find((f) => f.name === lowered.entry)!;
+  const params = entry.params.map((p, i) => (p.type === "ptr" && "bytes" in p ? { ...p, bytes: given[i]!.length } : p));
+  const args = params.map((p, i) => {
+    const ptr = variable(p.name, "ptr");
+    return apart[i]! > 0 ? advance(ptr, mul(team("rank"), i32(apart[i]!))) : ptr;
+  });
+  const program = { functions: [...lowered.functions, { name: "everyone", params, body: [callStmt(lowered.entry, args)] }] };
+  interpret(
+    shareOut.run({ ...program, entry: "everyone", faults: lowered.faults }, { ...NO_VECTORS, threads }),
+    "everyone",
+    given.map((bytes) => ({ bytes })),
+    { threads },
+  );
+}
+/** What sharing out work asks of a target: threads alone. */
+const NO_VECTORS: Capabilities = { vectors: [], f16: false, fma: false, maths: [], accumulators: 1 };
 
 const roundUp = (n: number): number => Math.ceil(n / 64) * 64;
 

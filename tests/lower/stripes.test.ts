@@ -121,7 +121,9 @@ describe.each([
       const steps = lowerGraph(better, target).steps;
       expect(steps.some((s) => s.kind === "tiles")).toBe(true);
       const inputs = inputsOf(g);
-      expect(difference(runLowered(better, inputs, target), interpret(g, inputs), "bounded")).toBeUndefined();
+      const alone = runLowered(better, inputs, target);
+      expect(difference(alone, interpret(g, inputs), "bounded")).toBeUndefined();
+      expect(runLowered(better, inputs, { ...target, threads: 2 })).toEqual(alone);
     });
 });
 

@@ -6,7 +6,7 @@ import { rolldown } from "rolldown";
 import { projectRoot } from "./shared.ts";
 
 export interface Bundle {
-  /** ES modules: what `sparsec` and `sparsec/runtime` export. */
+  /** ES modules: what `sparsec` and `sparsec/runtime` export. Threads find their file beside them. */
   readonly compiler: string;
   readonly runtime: string;
   readonly folder: string;
@@ -19,11 +19,20 @@ export async function bundleSparsec(): Promise<Bundle> {
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "bundle-"));
   const build = await rolldown({
-    input: { compiler: join(projectRoot, "compiler/index.ts"), runtime: join(projectRoot, "runtime/index.ts") },
+    input: {
+      compiler: join(projectRoot, "compiler/index.ts"),
+      runtime: join(projectRoot, "runtime/index.ts"),
+      worker: join(projectRoot, "runtime/worker.ts"),
+    },
     platform: "node",
     external: /^[^./]/,
   });
-  await build.write({ dir: folder, format: "esm", entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" });
+  await build.write({
+    dir: folder,
+    format: "esm",
+    entryFileNames: ({ name }) => (name === "worker" ? "worker.js" : "[name].mjs"),
+    chunkFileNames: "[name]-[hash].mjs",
+  });
   return {
     compiler: join(folder, "compiler.mjs"),
     runtime: join(folder, "runtime.mjs"),

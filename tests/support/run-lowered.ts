@@ -2,6 +2,9 @@
 
 import type { Capabilities } from "../../compiler/backend.ts";
 import { createImage } from "../../compiler/image.ts";
+import { legalize } from "../../compiler/kernel/legalize.ts";
+import { nameShared } from "../../compiler/kernel/name-shared.ts";
+import { shareOut } from "../../compiler/kernel/share-out.ts";
 import { lowerGraph } from "../../compiler/lower/lower.ts";
 import { planMemory } from "../../compiler/plan-memory.ts";
 import { buildProgram } from "../../compiler/program.ts";
@@ -16,22 +19,24 @@ import { fillImage } from "../../runtime/sections.ts";
 export const VECTOR_TARGET: Capabilities = { vectors: ["f32x4", "i32x4"], f16: true, fma: true, maths: [], accumulators: 7 };
 export const SCALAR_TARGET: Capabilities = { ...VECTOR_TARGET, vectors: [] };
 
-/** Lowers, plans and executes. Outputs of bounded shape are not cut to their true extents. */
+/** Lowers, plans and executes, by as many threads as the target has. Outputs of bounded shape are not cut to their true extents. */
 export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabilities = VECTOR_TARGET): Tensor[] {
   const lowered = lowerGraph(graph, can);
-  const plan = planMemory(lowered);
+  const { threads = 1 } = can;
+  const plan = planMemory(lowered, threads);
   const writer = createWeightsWriter();
   const image = createImage(writer);
   const outputs = lowered.outputs.map(({ place }) =>
     place.buffer.constant ? image.constant(place.buffer.constant.data) : plan.offsets.get(place.buffer)!,
   );
-  const { program } = buildProgram(lowered, plan, image);
+  const { program } = buildProgram(lowered, plan, image, { team: threads > 1 });
   const weights = new Uint8Array(Math.max(16, image.bytes));
   fillImage(weights, writer.finish(), image.sections);
   // Garbage in the arena: a kernel that counts on zeros it did not write shows up.
   const arena = new Uint8Array(Math.max(64, plan.bytes)).fill(0x7f);
   lowered.inputs.forEach(({ place }, k) => arena.set(bytesOf(inputs[k]!.data), plan.offsets.get(place.buffer)!));
-  const { fault } = interpret(program, "run", [{ bytes: weights }, { bytes: arena }]);
+  const shared = legalize(program, can, [shareOut, nameShared]);
+  const { fault } = interpret(shared, "run", [{ bytes: weights }, { bytes: arena }], { threads });
   lowered.inputs.forEach(({ place }, k) => {
     const given = Buffer.from(bytesOf(inputs[k]!.data));
     if (given.compare(arena, plan.offsets.get(place.buffer)!, plan.offsets.get(place.buffer)! + given.length) !== 0)

@@ -153,17 +153,19 @@ export class Emitter {
     return scope.stmts;
   }
 
-  /** A counted loop; `body` gets its variable. Loops of one round vanish. */
-  loop(hint: string, from: Expr, to: Expr, step: number, body: (i: Expr) => void): void {
+  /** A counted loop; `body` gets its variable. Loops of one round vanish, unless they have a `parallel` cost: they may be shared out. */
+  loop(hint: string, from: Expr, to: Expr, step: number, body: (i: Expr) => void, parallel?: number): void {
     const count = from.kind === "const" && to.kind === "const" ? Math.ceil((Number(to.value) - Number(from.value)) / step) : undefined;
     if (count !== undefined && count <= 0) return;
-    if (count === 1) return body(from);
+    if (count === 1 && parallel === undefined) return body(from);
     const name = this.name(hint);
     this.#depths.set(name, this.#scopes.length);
     const [low, high] = [this.range(from), this.range(to)];
     if (low && high) this.#ranges.set(name, { low: low.low, high: high.high - 1 });
-    const stmts = this.#within({ stmts: [], known: new Map(), certain: count !== undefined }, () => body(variable(name)));
-    this.emit(for_(name, from, to, stmts, step));
+    const stmts = this.#within({ stmts: [], known: new Map(), certain: count !== undefined }, () =>
+      body(count === 1 ? from : variable(name)),
+    );
+    this.emit(for_(name, from, to, stmts, step, parallel));
   }
 
   branch(cond: Expr, then: () => void, otherwise: () => void = () => {}): void {

@@ -6,7 +6,8 @@ import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts"
 import { isVector } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
-import { sameShape } from "../../../ir/types.ts";
+import { maxShape, sameShape } from "../../../ir/types.ts";
+import { sharedAxis } from "../split.ts";
 import { memoryOf, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
@@ -81,25 +82,28 @@ function build(
     typeof out.type.shape[inner] === "number" &&
     (out.type.shape[inner] as number) >= 4;
 
+  const shared = sharedAxis(order.map((axis) => maxShape(out.type)[axis]!));
   const nest = (depth: number, coords: readonly Expr[]): void => {
     if (depth === order.length) return point(coords);
+    const cost = (n: number): number | undefined => (depth === shared ? n : undefined);
     const axis = order[depth]!;
     const d = out.type.shape[axis]!;
     const extent = typeof d === "number" ? i32(d) : scalar.extent(d.value);
     const at = (i: Expr): Expr[] => coords.map((x, k) => (k === axis ? i : x));
     if (depth < order.length - 1 || !canWide) {
-      em.loop("i", i32(0), extent, 1, (i) => nest(depth + 1, at(i)));
+      em.loop("i", i32(0), extent, 1, (i) => nest(depth + 1, at(i)), cost(1));
       return;
     }
     const n = d as number;
     const whole = n - (n % 4);
-    em.loop("v", i32(0), i32(whole), 4, (i) => {
+    const wideLoop = (i: Expr): void => {
       // A loop of one round has no variable: name the lanes by a variable all the same.
       const v = i.kind === "var" ? i : em.named("v", i);
       const value = lowering((v as Expr & { kind: "var" }).name).value(u.roots[result]!, at(v));
       put(at(v), isVector(value.type) ? value : splat(vectorType!, value), vectorType);
-    });
-    em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)));
+    };
+    em.loop("v", i32(0), i32(whole), 4, wideLoop, cost(1));
+    em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)), cost(1));
   };
   nest(
     0,

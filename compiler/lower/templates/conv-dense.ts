@@ -2,6 +2,7 @@
 
 import { add, advance, compare, fma, for_, i32, let_, load, repeat, select, set, splat, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Stmt } from "../../../ir/kernel/types.ts";
+import { PIECES, sharesChannels } from "../split.ts";
 import type { Lowered, Packed } from "../template.ts";
 import {
   accumulate,
@@ -24,6 +25,7 @@ import {
   frameOf,
   type Stream,
   type SweepCall,
+  splitOf,
   stream,
   sweep,
   type TileShape,
@@ -72,7 +74,13 @@ interface Run {
 }
 
 /** Cuts the output channels into runs; their weights are packed as [run][block][channels of one tile][tap][channel]. */
-function cutWeights(spec: ConvSpec, s: ConvShape, blocks: Blocks, segments: readonly Segment[]): { runs: Run[]; weights: Packed } {
+function cutWeights(
+  spec: ConvSpec,
+  s: ConvShape,
+  blocks: Blocks,
+  segments: readonly Segment[],
+  pieces: number,
+): { runs: Run[]; weights: Packed } {
   const area = s.kh * s.kw;
   const perRow = s.groupIn * area;
   const runs: Run[] = [];
@@ -84,7 +92,7 @@ function cutWeights(spec: ConvSpec, s: ConvShape, blocks: Blocks, segments: read
   for (let group = 0; group < spec.groups; group++)
     for (const { start, size, count } of segments) {
       const base = group * s.groupOut + start;
-      const many = Math.max(1, Math.floor(WEIGHTS_AT_ONCE / (4 * size * perRow)));
+      const many = Math.max(1, Math.min(Math.floor(WEIGHTS_AT_ONCE / (4 * size * perRow)), Math.ceil(count / pieces)));
       for (let i = 0; i < count; i += many) cut({ group, first: base + i * size, end: base + Math.min(count, i + many) * size, size, at });
     }
   const panels = runs.map((r) => ({ first: r.first, rows: r.end - r.first, group: r.size, block: blocks.channels * area }));
@@ -160,7 +168,10 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
   const plan = spec.plan ?? planShared(access, shape.groupOut, spec.target);
   const blocks = blocksOf(source, shape, plan.block);
   if (boundOf(source, blocks) > 2 ** 31) return undefined;
-  const { runs, weights } = cutWeights(spec, shape, blocks, plan.channels);
+  const channelwise = sharesChannels(4 * spec.weights.length, 4 * shape.c * shape.h * shape.w, access.rows * access.vectors);
+  const { runs, weights } = cutWeights(spec, shape, blocks, plan.channels, channelwise ? PIECES : 1);
+  const costOf = (r: Run): number => r.end - r.first;
+  const split = splitOf(plan, runs.map(costOf), channelwise);
   const streams = [stream("weights", weights), ...table(source, shape, blocks), ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
   const partials = partialSums(blocks, plan, Math.max(...runs.map((r) => r.end - r.first)));
   const name = (size: number): string => `${spec.name}_by${size}`;
@@ -168,6 +179,7 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
     sweep(f, {
       name: name(size),
       plan,
+      split,
       streams: [...streams.map((s) => s.param), ...partials],
       tile: (t) => tileBody(f, blocks, size, t),
     }),
@@ -176,11 +188,12 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
     const start = (param: string): number => (param === "weights" ? r.at : param === "bias" ? 4 * r.first : 0);
     const pointers = [...streams.map((s) => s.param.name), ...partials.map((p) => p.name)];
     const streamsAt = pointers.map((p) => advance(variable(p, "ptr"), i32(start(p))));
-    return { name: name(r.size), from: r.group * shape.groupIn, first: r.first, end: r.end, streams: streamsAt };
+    return { name: name(r.size), from: r.group * shape.groupIn, first: r.first, end: r.end, streams: streamsAt, cost: costOf(r) };
   });
   return convolution(f, {
     functions,
     calls,
+    split,
     streams,
     scratch: partials,
     kernel: "conv_f32_dense",

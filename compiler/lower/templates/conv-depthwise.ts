@@ -1,7 +1,7 @@
 // Depthwise convolution: every output channel reads one input channel, by the same few taps.
 
 import { add, advance, compare, div, fma, for_, i32, let_, load, mul, repeat, set, splat, variable } from "../../../ir/kernel/build.ts";
-import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
+import type { Expr, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
 import type { Lowered } from "../template.ts";
 import { accumulators } from "./conv-blocks.ts";
 import { accessOf, type TapSource, tapSource } from "./conv-input.ts";
@@ -12,6 +12,8 @@ import {
   floats,
   frameOf,
   type Stream,
+  type SweepCall,
+  splitChannels,
   stream,
   sweep,
   type TileShape,
@@ -112,10 +114,20 @@ export function convDepthwise(spec: ConvSpec): Lowered | undefined {
     ...(spec.bias ? [stream("bias", floats(spec.bias))] : []),
   ];
   const name = `${spec.name}_channels`;
-  const functions = sweep(f, { name, plan, streams: streams.map((s) => s.param), tile: (t) => tileBody(f, t) });
+  const { split, ranges } = splitChannels(plan, shape.m);
+  const perChannel = new Map([
+    ["weights", 4 * shape.kh * shape.kw],
+    ["bias", 4],
+  ]);
+  const calls = ranges.map(([first, end]): SweepCall => {
+    const at = ({ name }: PointerParam): Expr => advance(variable(name, "ptr"), i32(first * (perChannel.get(name) ?? 0)));
+    return { name, from: 0, first, end, streams: streams.map((s) => at(s.param)), cost: end - first };
+  });
+  const functions = sweep(f, { name, plan, split, streams: streams.map((s) => s.param), tile: (t) => tileBody(f, t) });
   return convolution(f, {
     functions,
-    calls: [{ name, from: 0, first: 0, end: shape.m, streams: streams.map((s) => variable(s.param.name, "ptr")) }],
+    calls,
+    split,
     streams,
     kernel: "conv_f32_depthwise",
     why: "one input channel a group: channel by channel",

@@ -102,6 +102,7 @@ function copied(spec: ConvSpec, s: ConvShape, { fill = 0 }: Reading): TapSource 
     top: spec.pads[0],
     left: spec.pads[1],
     fill,
+    split: "rows",
   });
   return {
     base: 0,

@@ -2,6 +2,7 @@
 
 import { add, advance, compare, fma, for_, i32, if_, let_, load, mul, repeat, set, splat, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import { PIECES, sharesChannels } from "../split.ts";
 import type { Lowered } from "../template.ts";
 import { accumulate, accumulators, type Blocks, blocksOf, blockX, boundOf, overBlocks, partialSums, radixOf } from "./conv-blocks.ts";
 import { accessOf, tapSource } from "./conv-input.ts";
@@ -13,6 +14,7 @@ import {
   floats,
   frameOf,
   type Stream,
+  splitOf,
   stream,
   sweep,
   type TileShape,
@@ -160,7 +162,12 @@ export function convSparse(spec: ConvSpec): Lowered | undefined {
   const bound = boundOf(source, blocks);
   if (bound > 2 ** 31) return undefined;
   const Columns = bound <= 65536 ? Uint16Array : Uint32Array;
-  const patterns = patternsOf(spec, shape, source, blocks, rows, grouping);
+  const channelwise = sharesChannels(6 * nonzeros, 4 * shape.c * shape.h * shape.w, access.rows * access.vectors);
+  // A group of rows more than a share at most.
+  const share = Math.ceil(nonzeros / PIECES) + Math.ceil((nonzeros * grouping.rows) / shape.m);
+  const patterns = patternsOf(spec, shape, source, blocks, rows, grouping, channelwise ? share : undefined);
+  const costOf = (p: Pattern): number => p.weights.length + p.end - p.first;
+  const split = splitOf(plan, patterns.map(costOf), channelwise);
   if (patterns.some((p) => p.counts.some((n) => n > 65535) || p.end - p.first > 65536)) return undefined;
   const radix = radixOf(source, blocks);
   const parts = patterns.map((p, i): Part => {
@@ -188,20 +195,23 @@ export function convSparse(spec: ConvSpec): Lowered | undefined {
     sweep(f, {
       name: nameOf(spec, g),
       plan,
+      split,
       streams: [...parameters(g, parts), ...scratch],
       tile: (t) => tileBody(f, blocks, panel, g, t),
     }),
   );
-  const calls = parts.map(({ pattern: { first, end, grouping: g }, streams }) => ({
-    name: nameOf(spec, g),
+  const calls = parts.map(({ pattern, streams }) => ({
+    name: nameOf(spec, pattern.grouping),
     from: 0,
-    first,
-    end,
+    first: pattern.first,
+    end: pattern.end,
+    cost: costOf(pattern),
     streams: [...streams.map((s) => s.param), ...scratch].map((p) => pointerTo(p.name)),
   }));
   return convolution(f, {
     functions,
     calls,
+    split,
     streams: parts.flatMap((p) => p.streams),
     scratch,
     kernel: "conv_f32_sparse",

@@ -1,12 +1,13 @@
 // The loops that all convolution templates share: images, ranges of output channels, tiles of rows and vectors; and the entry around them.
 
-import { add, advance, callStmt, for_, i32, let_, mul, pointer, variable } from "../../../ir/kernel/build.ts";
+import { add, advance, barrier, callStmt, for_, i32, let_, mul, pointer, section, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import { mostEven, PIECES, type Rounds, type Split } from "../split.ts";
 import { type Binding, type Lowered, type Packed, packedBytes } from "../template.ts";
 import type { TapSource } from "./conv-input.ts";
 import type { ConvShape, ConvSpec } from "./conv-spec.ts";
 import { type Target, type TilePlace, targetOf } from "./store-tile.ts";
-import type { Segment, TilePlan } from "./tiles.ts";
+import { balanced, type Segment, type TilePlan } from "./tiles.ts";
 
 /** Everything that the parts of one convolution's code agree on. */
 export interface ConvFrame {
@@ -52,9 +53,33 @@ const argument = (p: Param): Expr => variable(p.name, p.type);
 /** Loads of one tap's vectors: displacement of row y, vector v of a tile. */
 export const tapDisplacement = (f: ConvFrame, y: number, v: number): number => y * f.source.row + v * f.source.vector;
 
+const rounds = (segments: readonly Segment[]): Rounds[] => segments.map(({ size, count }) => ({ count, cost: size }));
+
+const byTiles = (plan: TilePlan): [Split, Rounds[]][] => [
+  ["rows", rounds(plan.rows)],
+  ["vectors", rounds(plan.vectors)],
+];
+
+/** What threads share of a convolution by these tiles: its calls, of these costs, where that is as even as its tiles and `preferred`. */
+export const splitOf = (plan: TilePlan, costs: readonly number[], preferred: boolean): Split =>
+  mostEven([...(preferred ? [["calls", costs.map((cost) => ({ count: 1, cost }))] as const] : []), ...byTiles(plan)]);
+
+/** The same where each output channel is worked out by itself, and the ranges of channels to call for: one, unless they are shared out. */
+export function splitChannels(
+  plan: TilePlan,
+  channels: number,
+): { readonly split: Split; readonly ranges: readonly (readonly [first: number, end: number])[] } {
+  const pieces = balanced(channels, Math.ceil(channels / PIECES)).flatMap(({ start, size, count }) =>
+    Array.from({ length: count }, (_, i) => [start + i * size, start + (i + 1) * size] as const),
+  );
+  const split = mostEven<Split>([...byTiles(plan), ["calls", pieces.map(([first, end]) => ({ count: 1, cost: end - first }))]]);
+  return { split, ranges: split === "calls" ? pieces : [[0, channels]] };
+}
+
 export interface SweepParts {
   readonly name: string;
   readonly plan: TilePlan;
+  readonly split: Split;
   /** Pointers that tiles read besides the input, passed down as they are. */
   readonly streams: readonly PointerParam[];
   tile(shape: TileShape): readonly Stmt[];
@@ -93,6 +118,7 @@ export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
         ]),
       ],
       s.size,
+      parts.split === "vectors" ? s.size : undefined,
     );
   };
 
@@ -111,7 +137,8 @@ export function sweep(f: ConvFrame, parts: SweepParts): Func[] {
       return ends ? [...whole, across({ ...kind, last: true }, rest, here, `${id}_end`)] : whole;
     });
     const start = [let_(`row${i}`, advance(tileX, mul(oy, i32(source.row)))), let_(`at${i}`, at)];
-    return for_(`y${i}`, i32(ys.start), i32(ys.start + ys.size * ys.count), [...start, ...inner], ys.size);
+    const cost = parts.split === "rows" ? ys.size : undefined;
+    return for_(`y${i}`, i32(ys.start), i32(ys.start + ys.size * ys.count), [...start, ...inner], ys.size, cost);
   });
   const range: readonly Param[] = ["n", "first", "end"].map((name) => ({ name, type: "i32" }));
   return [...tiles.values(), { name: parts.name, params: [...buffers, ...range, ...passed], body }];
@@ -140,6 +167,8 @@ export interface SweepCall {
   readonly first: number;
   readonly end: number;
   readonly streams: readonly Expr[];
+  /** Work, in proportion to other calls; a positive integer. */
+  readonly cost: number;
 }
 
 /** The whole kernel: for every image, the copy of its rows where one is needed, then the sweeps. */
@@ -148,8 +177,9 @@ export function convolution(
   parts: {
     readonly functions: readonly Func[];
     readonly calls: readonly SweepCall[];
+    readonly split: Split;
     readonly streams: readonly Stream[];
-    /** Further memory for the kernel alone. */
+    /** Further memory for the kernel alone, for each thread its own. */
     readonly scratch?: readonly PointerParam[];
     readonly kernel: string;
     /** What it is, where not a convolution. */
@@ -165,16 +195,18 @@ export function convolution(
   const epilogue = spec.epilogue.params.map(argument);
   const body: Stmt[] = [
     for_("image", i32(0), i32(shape.n), [
-      ...(pack ? [callStmt(pack.name, [advance(x, mul(n, i32(spec.input.strides[0]!))), from])] : []),
-      ...parts.calls.map((c) =>
-        callStmt(c.name, [
+      ...(pack ? [callStmt(pack.name, [advance(x, mul(n, i32(spec.input.strides[0]!))), from]), barrier] : []),
+      ...parts.calls.map((c, i) => {
+        const call = callStmt(c.name, [
           advance(from, i32(source.base + c.from * source.channel)),
           y,
           ...[n, i32(c.first), i32(c.end)],
           ...c.streams,
           ...epilogue,
-        ]),
-      ),
+        ]);
+        return parts.split === "calls" ? section(`call${i}`, [call], c.cost) : call;
+      }),
+      ...(pack && shape.n > 1 ? [barrier] : []),
     ]),
   ];
   const copy: PointerParam = { name: "scratch", type: "ptr", access: "readwrite", bytes: source.bytes };
@@ -189,7 +221,7 @@ export function convolution(
   const bindings: readonly Binding[] = [
     { kind: "operand", operand: 0 },
     { kind: "result", result: 0 },
-    ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes })),
+    ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes, each: s !== copy })),
     ...parts.streams.map((s): Binding => ({ kind: "packed", packed: s.packed })),
     ...spec.epilogue.bindings,
   ];

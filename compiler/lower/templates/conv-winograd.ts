@@ -59,6 +59,7 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, 
         ]),
       ],
       b.size,
+      b.size,
     );
   });
   const params: Param[] = [
@@ -115,11 +116,12 @@ export function convWinograd(spec: ConvSpec, m: TileSize): Lowered | undefined {
       return stream ? (g * stream.param.bytes) / spec.groups : param === "bias" ? 4 * g * groupOut : 0;
     };
     const pointers = passed.map((p) => advance(variable(p.name, "ptr"), i32(start(p.name))));
-    return { name, from: g * groupIn, first: g * groupOut, end: (g + 1) * groupOut, streams: pointers };
+    return { name, from: g * groupIn, first: g * groupOut, end: (g + 1) * groupOut, streams: pointers, cost: 1 };
   });
   return convolution(f, {
     functions,
     calls,
+    split: "rows",
     streams,
     scratch,
     kernel: `conv_f32_winograd${m}`,

@@ -1,12 +1,13 @@
 // Dense products whose vectors run along the columns of the result: activations with constant weights, or with each other.
 
-import { add, advance, callStmt, for_, i32, mul, pointer, variable } from "../../../ir/kernel/build.ts";
+import { add, advance, barrier, callStmt, for_, i32, mul, pointer, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import { mostEven, type Rounds } from "../split.ts";
 import { laneAxis, type Storage } from "../storage.ts";
 import type { Binding, Lowered, Packed } from "../template.ts";
 import { floats, type Stream, stream } from "./conv-sweep.ts";
 import { type ConstantMatmulSpec, collapse, type MatmulSpec, unravel, viewed } from "./matmul-spec.ts";
-import { planProduct, product } from "./matmul-tile.ts";
+import { planProduct, product, splitProduct } from "./matmul-tile.ts";
 import { packedRowWidth, packRows } from "./pack-rows.ts";
 import type { Segment } from "./tiles.ts";
 
@@ -58,6 +59,7 @@ export function matmulDense(spec: ConstantMatmulSpec): Lowered | undefined {
     ...(bias[0] ? { bias: bias[0].param } : {}),
     epilogue: viewed(spec.epilogue, rank - 1, ([, row, , column]) => [...unravel(row!, leading), column!]),
     plan,
+    split: splitProduct(plan),
   });
   const streams = [weights, ...bias];
   const params: readonly Param[] = [
@@ -104,13 +106,25 @@ function copyOf(
   spec: MatmulSpec,
   depth: number,
   columns: number,
+  shared: boolean,
 ): { readonly pack: Func; readonly bytes: number; readonly width: number } | undefined {
   const { b } = spec;
   const [row, column] = b.strides.slice(-2) as [number, number];
   if (column === 4 && columns % 4 === 0) return undefined;
   const width = packedRowWidth(columns, 1);
   const input: Storage = { ...b, shape: [1, depth, 1, columns], strides: [0, row, 0, column] };
-  const pack = packRows({ name: `${spec.name}_pack`, input, rows: 1, phases: 1, width, stride: 1, top: 0, left: 0, fill: 0 });
+  const pack = packRows({
+    name: `${spec.name}_pack`,
+    input,
+    rows: 1,
+    phases: 1,
+    width,
+    stride: 1,
+    top: 0,
+    left: 0,
+    fill: 0,
+    split: shared ? "channels" : undefined,
+  });
   return { pack, bytes: depth * width * 4, width };
 }
 
@@ -139,7 +153,10 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
   const merged = b.shape.slice(0, -2).every((d) => d === 1) && from && to ? { from, to } : undefined;
   const leading = merged ? [] : output.shape.slice(0, -2);
   const rows = merged ? merged.to.extent : m;
-  const copied = copyOf(spec, depth, n);
+  // Whole products are shared out where there are enough; else the tiles of each.
+  const batches = leading.map((extent): Rounds[] => [{ count: extent, cost: 1 }]);
+  const axis = mostEven([...batches.entries(), [undefined, [{ count: 3, cost: 1 }]]]);
+  const copied = copyOf(spec, depth, n, axis === undefined);
   const plan = planProduct(rows, n, depth, spec.target);
   const pitch = copied ? copied.width * 4 : b.strides.at(-2)!;
   const view = ([batch, row, , column]: readonly Expr[]): Expr[] =>
@@ -153,6 +170,7 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
     output: table(output, merged ? merged.to : { extent: m, stride: output.strides.at(-2)! }),
     epilogue: viewed(spec.epilogue, rank - 1, view),
     plan,
+    split: axis === undefined ? splitProduct(plan) : undefined,
   });
 
   const indices = leading.map((_, axis) => variable(`i${axis}`));
@@ -161,8 +179,9 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
   const number = indices.reduce<Expr>((sum, i, axis) => add(mul(sum, i32(leading[axis]!)), i), i32(0));
   const bAt = advance(variable("b", "ptr"), at(batchStrides(b, leading.length), copied ? 0 : b.offset));
   const scratch: readonly PointerParam[] = copied ? [{ name: "scratch", type: "ptr", access: "readwrite", bytes: copied.bytes }] : [];
+  const meet = axis === undefined ? [barrier] : [];
   const inner: Stmt[] = [
-    ...(copied ? [callStmt(copied.pack.name, [bAt, variable("scratch", "ptr")])] : []),
+    ...(copied ? [callStmt(copied.pack.name, [bAt, variable("scratch", "ptr")]), ...meet] : []),
     callStmt(`${name}_product`, [
       advance(variable("a", "ptr"), at(batchStrides(a, leading.length), a.offset)),
       copied ? variable("scratch", "ptr") : bAt,
@@ -170,8 +189,12 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
       ...[at(output.strides, output.offset), number],
       ...spec.epilogue.params.map(argument),
     ]),
+    ...(copied && leading.length > 0 ? meet : []),
   ];
-  const body = leading.reduceRight<readonly Stmt[]>((inside, extent, axis) => [for_(`i${axis}`, i32(0), i32(extent), inside)], inner);
+  const body = leading.reduceRight<readonly Stmt[]>(
+    (inside, extent, i) => [for_(`i${i}`, i32(0), i32(extent), inside, 1, i === axis ? 1 : undefined)],
+    inner,
+  );
   const params: readonly Param[] = [
     pointer("a", "read", a.bytes),
     pointer("b", "read", b.bytes),
@@ -191,7 +214,7 @@ function productOf(spec: MatmulSpec, [left, right]: readonly [number, number]): 
       { kind: "operand", operand: left },
       { kind: "operand", operand: right },
       { kind: "result", result: 0 },
-      ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes })),
+      ...scratch.map((s): Binding => ({ kind: "scratch", bytes: s.bytes, each: axis !== undefined })),
       ...spec.epilogue.bindings,
     ],
     faults: [],

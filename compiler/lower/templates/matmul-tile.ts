@@ -19,6 +19,7 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
 import type { Capabilities } from "../../backend.ts";
+import { mostEven } from "../split.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
 import { accumulators } from "./conv-blocks.ts";
@@ -52,7 +53,16 @@ export interface ProductSpec {
   /** Its sites have the coordinates [batch, row, 0, column]. */
   readonly epilogue: Epilogue;
   readonly plan: TilePlan;
+  /** Which tiles a team shares out; nothing, where whole products are. */
+  readonly split?: "rows" | "vectors" | undefined;
 }
+
+/** Which tiles of a product are shared out evenly: those of vectors, each with columns of its own, or of rows. */
+export const splitProduct = (plan: TilePlan): "rows" | "vectors" =>
+  mostEven([
+    ["vectors", plan.vectors.map(({ size, count }) => ({ count, cost: size }))],
+    ["rows", plan.channels.map(({ size, count }) => ({ count, cost: size }))],
+  ]);
 
 /** Tiles of a product; each vector of columns belongs to one segment. */
 export const planProduct = (rows: number, columns: number, depth: number, can: Capabilities): TilePlan =>
@@ -151,6 +161,7 @@ export function product(s: ProductSpec): Func[] {
         ]),
       ],
       ys.size,
+      s.split === "rows" ? ys.size : undefined,
     );
   };
 
@@ -164,6 +175,7 @@ export function product(s: ProductSpec): Func[] {
         i32(from + xs.size * count),
         plan.channels.map((ys, i) => down(xs.size, last, ys, variable(`v${id}`), `${id}_${i}`)),
         xs.size,
+        s.split === "vectors" ? xs.size : undefined,
       );
     return [
       ...(before > 0 ? [loop(xs.start, before, false, `${j}`)] : []),

@@ -36,6 +36,8 @@ export interface PackSpec {
   readonly left: number;
   /** What stands where there is none. */
   readonly fill: number;
+  /** What a team shares out: rows, or the channels of each. Nothing, where each thread copies what it needs. */
+  readonly split: "rows" | "channels" | undefined;
 }
 
 /** Room for whole vectors of outputs and for the places that their taps reach. */
@@ -101,17 +103,39 @@ export function packRows(s: PackSpec): Func {
     inside.push(...copy(s, phase, from, to, at + q0, q1 - q0, q0 * s.stride + phase - s.left));
   }
   const y = add(variable("r"), i32(-s.top));
+  const [row, into] = [variable("row", "ptr"), variable("into", "ptr")];
   const rowOf = advance(variable("x", "ptr"), add(mul(y, i32(rowStride)), i32(input.offset)));
-  const next = [set("from", advance(from, i32(channelStride))), set("to", advance(to, i32(channel)))];
-  const outside = [for_("k", i32(0), i32(c * channel), [store("f32x4", to, fill), set("to", advance(to, i32(16)))], 16)];
+  const k = variable("k");
+  const fillRow = [for_("k", i32(0), i32(c * channel), [store("f32x4", advance(into, k), fill)], 16)];
+  const copyRow = [
+    let_("row", rowOf),
+    for_(
+      "c",
+      i32(0),
+      i32(c),
+      [
+        let_("from", advance(row, mul(variable("c"), i32(channelStride)))),
+        let_("to", advance(into, mul(variable("c"), i32(channel)))),
+        ...inside,
+      ],
+      1,
+      s.split === "channels" ? 1 : undefined,
+    ),
+  ];
   const within = and(compare("ge", y, i32(0)), compare("lt", y, i32(h)));
   return {
     name: s.name,
     doc: `copies an image of ${c} x ${h} x ${w} to padded rows${s.stride > 1 ? `, columns by phase of ${s.stride}` : ""}`,
     params: [pointer("x", "read", input.bytes), pointer("scratch", "write", s.rows * c * channel)],
     body: [
-      let_("to", variable("scratch", "ptr")),
-      for_("r", i32(0), i32(s.rows), [if_(within, [let_("from", rowOf), for_("c", i32(0), i32(c), [...inside, ...next])], outside)]),
+      for_(
+        "r",
+        i32(0),
+        i32(s.rows),
+        [let_("into", advance(variable("scratch", "ptr"), mul(variable("r"), i32(c * channel)))), if_(within, copyRow, fillRow)],
+        1,
+        s.split === "rows" ? 1 : undefined,
+      ),
     ],
   };
 }

@@ -12,6 +12,7 @@ import {
   floats,
   frameOf,
   type Stream,
+  splitChannels,
   stream,
   sweep,
   type TileShape,
@@ -128,11 +129,20 @@ export function poolRows(spec: PoolSpec): Lowered | undefined {
   const plan = planSingle(access, { ...spec.target, vectors: ["f32x4"], accumulators: windowAccumulators(f) });
   const streams = typeof divisor === "object" ? [divisor] : [];
   const name = `${spec.name}_channels`;
-  const functions = sweep(f, { name, plan, streams: streams.map((s) => s.param), tile: (t) => tileBody(f, spec, divisor, t) });
+  const { split, ranges } = splitChannels(plan, shape.m);
+  const functions = sweep(f, { name, plan, split, streams: streams.map((s) => s.param), tile: (t) => tileBody(f, spec, divisor, t) });
   const [kh, kw] = spec.kernel;
   return convolution(f, {
     functions,
-    calls: [{ name, from: 0, first: 0, end: shape.m, streams: streams.map((s) => variable(s.param.name, "ptr")) }],
+    calls: ranges.map(([first, end]) => ({
+      name,
+      from: first,
+      first,
+      end,
+      streams: streams.map((s) => variable(s.param.name, "ptr")),
+      cost: end - first,
+    })),
+    split,
     streams,
     kernel: `pool_f32_${spec.op}`,
     doc: `${spec.op === "max" ? "largest" : "average"} of windows of ${kh} x ${kw} over ${shape.c} x ${shape.h} x ${shape.w}`,

@@ -51,7 +51,7 @@ function places(
   return { block, column };
 }
 
-/** The patterns of all output channels, in groups; what is left of the last group goes one by one. */
+/** The patterns of all output channels, in groups, of `most` non-zeros each; what is left of the last group goes one by one. */
 export function patternsOf(
   spec: ConvSpec,
   s: ConvShape,
@@ -59,6 +59,7 @@ export function patternsOf(
   blocks: Blocks,
   rows: readonly TapRow[],
   grouping: Grouping,
+  most = NONZEROS_AT_ONCE,
 ): Pattern[] {
   const depth = depthOf(s);
   const tables = Array.from({ length: spec.groups }, (_, g) => places(s, source, blocks, g));
@@ -89,7 +90,7 @@ export function patternsOf(
   let [first, held] = [0, 0];
   for (let m = 0; m < whole; m += grouping.rows) {
     const taps = rows.slice(m, m + grouping.rows).reduce((sum, r) => sum + r.length, 0);
-    if (held > 0 && held + taps > NONZEROS_AT_ONCE) {
+    if (held > 0 && held + taps > Math.min(most, NONZEROS_AT_ONCE)) {
       close(first, m, grouping);
       [first, held] = [m, 0];
     }

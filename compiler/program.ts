@@ -92,6 +92,10 @@ function withinRange(steps: readonly (readonly Stmt[])[], arena: Expr, range: nu
   ];
 }
 
+/** Whether no byte of a copy's source is one of its target. */
+const isApart = ({ from, to, bytes }: Step & { kind: "copy" }): boolean =>
+  from.buffer !== to.buffer || Math.abs((from.shift?.bytes ?? 0) - (to.shift?.bytes ?? 0)) >= bytes;
+
 export interface ProgramOptions {
   /** A place in the arena: two words there say which of the graph's steps to run, from the first to before the second. */
   readonly range?: number;
@@ -153,7 +157,7 @@ export function buildProgram(
 
   const copy = (s: Step & { kind: "copy" }): Stmt[] => {
     if (s.bytes === 0) return [];
-    const name = functions.add([copyFunction(s.bytes)], "copy", 0);
+    const name = functions.add([copyFunction(s.bytes, isApart(s))], "copy", 0);
     const target = pointerAt(s.to);
     if (!s.at) return [callStmt(name, [target, pointerAt(s.from)])];
     const shift = binary("mul", { kind: "cast", type: "i32", a: read("i64", s.at) }, i32(s.bytes));
@@ -174,10 +178,11 @@ export function buildProgram(
         case "kernel":
           return meeting(s, [call(s)], sharedFunctions(s.lowered.functions).size > 0);
         case "copy":
-          return meeting(s, copy(s), false);
+          return meeting(s, copy(s), sharedFunctions([copyFunction(s.bytes, isApart(s))]).size > 0);
         case "margins": {
-          const clear = callStmt(functions.add([marginsFunction(s.place.storage, s.around)], "margins", 0), [pointerTo(s.place.buffer)]);
-          return meeting(s, [clear], false);
+          const margins = marginsFunction(s.place.storage, s.around);
+          const clear = callStmt(functions.add([margins], "margins", 0), [pointerTo(s.place.buffer)]);
+          return meeting(s, [clear], sharedFunctions([margins]).size > 0);
         }
         case "tiles": {
           order.push(...s.whole);

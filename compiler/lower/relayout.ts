@@ -122,18 +122,29 @@ export function relaidConstant(t: Tensor, from: Storage, to: Storage): Tensor {
   return { dtype: t.dtype, shape: [data.length], data };
 }
 
-/** `copy(target, source)` of a number of bytes that lie together. */
-export function copyFunction(bytes: number): Func {
+/** Copies and margins of fewer bytes are one thread's work. */
+const FEW_BYTES = 1024;
+
+/** `copy(target, source)` of a number of bytes that lie together; shared out where source and target are `apart`. */
+export function copyFunction(bytes: number, apart: boolean): Func {
   const em = new Emitter();
+  const cost = apart && bytes >= FEW_BYTES ? 1 : undefined;
   const [y, x] = [em.parameter("y", "ptr"), em.parameter("x", "ptr")];
   let done = 0;
   for (const memory of ["i32x4", "i32", "u8"] as const) {
     const size = MEMORY_BYTES[memory];
     const end = done + Math.floor((bytes - done) / size) * size;
-    em.loop("i", i32(done), i32(end), size, (i) => {
-      const [source, target] = [em.address(x, i), em.address(y, i)];
-      em.emit(store(memory, target.ptr, load(memory, source.ptr, source.offset), target.offset));
-    });
+    em.loop(
+      "i",
+      i32(done),
+      i32(end),
+      size,
+      (i) => {
+        const [source, target] = [em.address(x, i), em.address(y, i)];
+        em.emit(store(memory, target.ptr, load(memory, source.ptr, source.offset), target.offset));
+      },
+      cost,
+    );
     done = end;
   }
   return { name: "copy", params: [pointer("y", "write", bytes), pointer("x", "read", bytes)], body: em.body };
@@ -158,15 +169,17 @@ export function marginsFunction(s: Storage, around = false): Func {
   };
   const gap = channel - 4 * w;
   const last = s.offset + (n - 1) * image + h * row;
-  clear(i32(0), s.offset);
+  const shared = s.bytes >= FEW_BYTES;
+  /** Shared out in proportion to the bytes cleared. */
+  const loop = (name: string, count: number, bytes: number, body: (i: Expr) => void): void =>
+    em.loop(name, i32(0), i32(count), 1, body, shared && bytes > 0 ? bytes : undefined);
+  loop("s", 1, s.offset, () => clear(i32(0), s.offset));
   if (gap > 0 && !around) {
     em.loop("n", i32(0), i32(n), 1, (i) =>
-      em.loop("h", i32(0), i32(h), 1, (j) =>
-        em.loop("c", i32(0), i32(c), 1, (k) => clear(add(bytesAt(s, [i, k, j, i32(0)]), i32(4 * w)), gap)),
-      ),
+      loop("h", h, c * gap, (j) => em.loop("c", i32(0), i32(c), 1, (k) => clear(add(bytesAt(s, [i, k, j, i32(0)]), i32(4 * w)), gap))),
     );
   }
-  em.loop("n", i32(0), i32(n - 1), 1, (i) => clear(bytesAt(s, [i, i32(0), i32(h), i32(0)]), image - h * row));
-  clear(i32(last), s.bytes - last);
+  loop("n", n - 1, image - h * row, (i) => clear(bytesAt(s, [i, i32(0), i32(h), i32(0)]), image - h * row));
+  loop("s", 1, s.bytes - last, () => clear(i32(last), s.bytes - last));
   return { name: "margins", doc: s.name, params: [pointer("y", "write", s.bytes)], body: em.body };
 }

@@ -5,9 +5,9 @@
 import { wasm } from "../dist/backends/wasm/index.js";
 import { createImage } from "../dist/compiler/image.js";
 import { legalize } from "../dist/compiler/kernel/legalize.js";
+import { denseConv } from "../dist/compiler/lower/match-conv.js";
 import { flat, rows } from "../dist/compiler/lower/storage.js";
 import { noEpilogue } from "../dist/compiler/lower/template.js";
-import { convDense } from "../dist/compiler/lower/templates/conv-dense.js";
 import { convDepthwise } from "../dist/compiler/lower/templates/conv-depthwise.js";
 import { convSparse } from "../dist/compiler/lower/templates/conv-sparse.js";
 import { matmulDense } from "../dist/compiler/lower/templates/matmul-dense.js";
@@ -141,7 +141,7 @@ const templateFor = (name, zeros) =>
         : matmulDense
       : zeros > 0
         ? convSparse
-        : convDense;
+        : denseConv;
 
 function offsetOf(storage, coords) {
   return coords.reduce((sum, c, axis) => sum + c * storage.strides[axis], storage.offset);

@@ -59,12 +59,12 @@ export function wantsRows(node: Node, ops: OpSet): { readonly input: Value | und
   return { input: strides[1] === 1 ? outer(u, conv.inputs[0]!) : undefined, margin };
 }
 
-/** Winograd convolution where it is predicted to be faster than direct convolution. */
-function winograd(spec: ConvSpec): Lowered | undefined {
+/** Convolution with dense weights, by the way that is predicted to be fastest. */
+export function denseConv(spec: ConvSpec): Lowered | undefined {
   const shape = convShape(spec);
   const best = shape && isPlain3x3(spec) ? bestWinograd(shape, spec.target) : undefined;
-  const lowered = best && convWinograd(spec, best.m);
-  return lowered && { ...lowered, fewer: best.gain };
+  const winograd = best && convWinograd(spec, best.m);
+  return winograd ? { ...winograd, fewer: best.gain } : convDense(spec);
 }
 
 /** Of the rows of zeros that the convolution has around its input, those that a part of it has. */
@@ -98,6 +98,6 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities, rows?: 
     target: can,
   };
   const sparse = layout ? (convPixel(spec) ?? convSparse(spec)) : undefined;
-  const lowered = (sparse && { ...sparse, format: layout! }) ?? convDepthwise(spec) ?? winograd(spec) ?? convDense(spec);
+  const lowered = (sparse && { ...sparse, format: layout! }) ?? convDepthwise(spec) ?? denseConv(spec);
   return bound(u, lowered, [outer(u, x!)], epilogue);
 }

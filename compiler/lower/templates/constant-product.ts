@@ -1,16 +1,11 @@
 // Multiplies vectors by a constant matrix, as code: zeros cost nothing, ones no product, and what two rows or two columns share is computed once.
 
-import { add, fma, let_, mul, sub, variable } from "../../../ir/kernel/build.ts";
+import { add, f32, fma, let_, mul, splat, sub, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Names } from "./store-tile.ts";
 import type { Matrix } from "./winograd-matrices.ts";
 
-export interface ProductOptions {
-  /** A number as an f32x4. */
-  constant(x: number): Expr;
-  /** Whether multiply-adds are one instruction. */
-  readonly fused: boolean;
-}
+const constant = (x: number): Expr => splat("f32x4", f32(x));
 
 interface Term {
   readonly factor: number;
@@ -43,12 +38,12 @@ function partners(lists: Matrix): Map<number, { readonly other: number; readonly
   return found;
 }
 
-/** `matrix` x `inputs`, one f32x4 for each row. */
+/** `matrix` x `given`, one f32x4 for each row. `fused`: multiply-adds are one instruction. */
 export function constantProduct(
   matrix: Matrix,
   given: readonly Expr[],
   scope: Names,
-  { constant, fused }: ProductOptions,
+  fused: boolean,
 ): { readonly body: readonly Stmt[]; readonly values: readonly Expr[] } {
   const body: Stmt[] = [];
   const keep = (value: Expr): Expr => {

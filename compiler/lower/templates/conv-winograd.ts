@@ -6,7 +6,7 @@ import type { Lowered } from "../template.ts";
 import { type TapSource, tapSource } from "./conv-input.ts";
 import { type ConvShape, type ConvSpec, convShape, isPlain3x3 } from "./conv-spec.ts";
 import { type ConvFrame, convolution, floats, frameOf, type SweepCall, stream } from "./conv-sweep.ts";
-import { type Block, type Constants, constantsOf, constantsParam, ptr, stageBytes } from "./winograd-block.ts";
+import { type Block, ptr, stageBytes } from "./winograd-block.ts";
 import { inputStage } from "./winograd-input.ts";
 import type { TileSize } from "./winograd-matrices.ts";
 import { outputStage } from "./winograd-output.ts";
@@ -30,7 +30,7 @@ function tileSource(spec: ConvSpec, s: ConvShape, m: TileSize): TapSource | unde
 }
 
 /** The stages, and last the function that runs them for the output channels `first` to `end` of image `n`, block by block. */
-function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, name: string, passed: readonly PointerParam[]): Func[] {
+function blockFunctions(f: ConvFrame, plan: WinogradPlan, name: string, passed: readonly PointerParam[]): Func[] {
   const { spec, source } = f;
   const stages: Func[] = [];
   const call = (stage: Func, args: readonly Expr[]): Stmt => {
@@ -38,7 +38,7 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, 
     return callStmt(stage.name, args);
   };
   const body = plan.blocks.map((b) => {
-    const block: Block = { f, plan, size: b.size, constants };
+    const block: Block = { f, plan, size: b.size };
     const stage = (what: string): string => `${name}_${what}${b.size}`;
     const at = variable(`at${b.size}`);
     return for_(
@@ -46,12 +46,12 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, 
       i32(b.start),
       i32(b.start + b.size * b.count),
       [
-        call(inputStage(block, stage("in")), [...["x", "factors", "tile", "constants"].map(ptr), at]),
+        call(inputStage(block, stage("in")), [...["x", "factors", "tile"].map(ptr), at]),
         ...plan.channels.map((run, i) =>
           call(productsStage(block, run, stage(`by${run.size}x`)), [weightsOf(i), "factors", "sums"].map(ptr)),
         ),
         call(outputStage(block, stage("out")), [
-          ...["sums", "tile", "constants", "y"].map(ptr),
+          ...["sums", "tile", "y"].map(ptr),
           at,
           ...["n", "first", "end"].map((p) => variable(p)),
           ...(spec.bias ? [ptr("bias")] : []),
@@ -74,9 +74,6 @@ function blockFunctions(f: ConvFrame, plan: WinogradPlan, constants: Constants, 
 
 /** The stream of a run of output channels' weights. */
 const weightsOf = (run: number): string => `weights${run}`;
-
-/** Every number four times. */
-const vectors = (values: readonly number[]): Float32Array => Float32Array.from(values.flatMap((x) => [x, x, x, x]));
 
 /**
  * Convolution by tiles of m x m outputs. Undefined unless the kernel is 3x3 with strides and dilations of 1 and the target has vectors.
@@ -104,12 +101,10 @@ export function convWinograd(spec: ConvSpec, m: TileSize): Lowered | undefined {
       runs: Array.from({ length: spec.groups }, (_, g) => ({ first: g * groupOut + c.start, rows: c.size * c.count, group: c.size })),
     }),
   );
-  const own = [...weights, ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
-  const constants = constantsOf(spec.target);
+  const streams = [...weights, ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
   const name = `${spec.name}_tiles`;
-  const passed = [...own.map((s) => s.param), constantsParam, ...scratch];
-  const functions = blockFunctions(f, plan, constants, name, passed);
-  const streams = [...own, stream("constants", floats(vectors(constants.values)))];
+  const passed = [...streams.map((s) => s.param), ...scratch];
+  const functions = blockFunctions(f, plan, name, passed);
   const calls = Array.from({ length: spec.groups }, (_, g): SweepCall => {
     const start = (param: string): number => {
       const stream = weights.find((s) => s.param.name === param);

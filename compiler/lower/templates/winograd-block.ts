@@ -1,9 +1,7 @@
 // A block of vectors, four neighbouring tiles in the lanes of each, that passes through the stages of a Winograd convolution together.
 
-import { add, div, f32, for_, i32, let_, load, rem, splat, variable } from "../../../ir/kernel/build.ts";
-import type { Expr, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
-import type { Capabilities } from "../../backend.ts";
-import type { ProductOptions } from "./constant-product.ts";
+import { add, div, for_, i32, let_, rem, variable } from "../../../ir/kernel/build.ts";
+import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { ConvFrame } from "./conv-sweep.ts";
 import type { WinogradPlan } from "./winograd-plan.ts";
 
@@ -12,27 +10,6 @@ export interface Block {
   readonly plan: WinogradPlan;
   /** Vectors. */
   readonly size: number;
-  readonly constants: Constants;
-}
-
-/** Numbers in the transforms, as vectors: in memory where engines would build them anew on every use, else in the code. */
-export interface Constants extends ProductOptions {
-  /** Those in memory, in order. */
-  readonly values: readonly number[];
-}
-
-export function constantsOf({ fma }: Capabilities): Constants {
-  const values: number[] = [];
-  return {
-    values,
-    fused: fma,
-    constant(x) {
-      // Engines with fused operations rebuild constants in loops; others keep them (NETWORKS.md 6).
-      if (!fma) return splat("f32x4", f32(x));
-      if (!values.includes(x)) values.push(x);
-      return load("f32x4", variable("constants", "ptr"), 16 * values.indexOf(x));
-    },
-  };
 }
 
 /** Inputs along one side of a tile, and products of a tile. */
@@ -51,9 +28,6 @@ export const stageBytes = (f: ConvFrame, plan: WinogradPlan) => {
     tile: points(plan) * 16,
   };
 };
-
-const MOST_CONSTANTS = 32;
-export const constantsParam: PointerParam = { name: "constants", type: "ptr", access: "read", bytes: 16 * MOST_CONSTANTS };
 
 export const ptr = (name: string): Expr => variable(name, "ptr");
 

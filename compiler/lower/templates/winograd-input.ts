@@ -5,25 +5,26 @@ import type { Func } from "../../../ir/kernel/types.ts";
 import { constantProduct } from "./constant-product.ts";
 import { names } from "./store-tile.ts";
 import { tileColumns } from "./tile-lanes.ts";
-import { type Block, constantsParam, k, keeper, overVectors, planeBytes, ptr, side, stageBytes, tx, ty } from "./winograd-block.ts";
+import { type Block, k, keeper, overVectors, planeBytes, ptr, side, stageBytes, tx, ty } from "./winograd-block.ts";
 import { inputTransform } from "./winograd-matrices.ts";
 
-/** Parameters x (tap 0 of the image), factors, tile, constants, at. */
+/** Parameters x (tap 0 of the image), factors, tile, at. */
 export function inputStage(block: Block, name: string): Func {
-  const { f, plan, size, constants } = block;
+  const { f, plan, size } = block;
   const { shape, source } = f;
+  const { fma } = f.spec.target;
   const { m } = plan;
   const n = side(plan);
   const plane = planeBytes(shape.groupIn, size);
   const matrix = inputTransform(m);
   const ids = names();
   const { body: rows, keep } = keeper(() => ids.fresh("r"));
-  const row = constantProduct(matrix, tileColumns(m, ptr("xr"), keep), ids, constants);
+  const row = constantProduct(matrix, tileColumns(m, ptr("xr"), keep), ids, fma);
   const column = constantProduct(
     matrix,
     Array.from({ length: n }, (_, i) => load("f32x4", ptr("tc"), 16 * n * i)),
     ids,
-    constants,
+    fma,
   );
   const bytes = stageBytes(f, plan);
   return {
@@ -33,7 +34,6 @@ export function inputStage(block: Block, name: string): Func {
       pointer("x", "read", source.bytes),
       pointer("factors", "write", bytes.factors),
       pointer("tile", "readwrite", bytes.tile),
-      constantsParam,
       { name: "at", type: "i32" },
     ],
     body: [

@@ -22,21 +22,22 @@ import { constantProduct } from "./constant-product.ts";
 import { tilePlace } from "./conv-sweep.ts";
 import { names, startOf, storeTile } from "./store-tile.ts";
 import { tileRow } from "./tile-lanes.ts";
-import { type Block, constantsParam, k, keeper, overVectors, planeBytes, ptr, side, stageBytes, tx, ty } from "./winograd-block.ts";
+import { type Block, k, keeper, overVectors, planeBytes, ptr, side, stageBytes, tx, ty } from "./winograd-block.ts";
 import { outputTransform } from "./winograd-matrices.ts";
 
-/** Parameters sums, tile, constants, y, at, n, first, end (output channels), bias if any, and the epilogue's. */
+/** Parameters sums, tile, y, at, n, first, end (output channels), bias if any, and the epilogue's. */
 export function outputStage(block: Block, name: string): Func {
-  const { f, plan, size, constants } = block;
+  const { f, plan, size } = block;
   const { shape, spec, target } = f;
+  const { fma } = spec.target;
   const { m } = plan;
   const n = side(plan);
   const plane = planeBytes(shape.groupOut, size);
   const matrix = outputTransform(m);
   const ids = names();
   const read = (from: string, step: number): Expr[] => Array.from({ length: n }, (_, i) => load("f32x4", ptr(from), step * i));
-  const column = constantProduct(matrix, read("sc", n * plane), ids, constants);
-  const row = constantProduct(matrix, read("tr", 16), ids, constants);
+  const column = constantProduct(matrix, read("sc", n * plane), ids, fma);
+  const row = constantProduct(matrix, read("tr", 16), ids, fma);
   const { body: finish, keep } = keeper(() => ids.fresh("o"));
   const shift = spec.bias ? startOf(ptr("bp"), 0) : undefined;
   const values = tileRow(m, row.values, keep).map((v) => (shift ? keep(add(v, shift)) : v));
@@ -58,7 +59,6 @@ export function outputStage(block: Block, name: string): Func {
     params: [
       pointer("sums", "read", bytes.sums),
       pointer("tile", "readwrite", bytes.tile),
-      constantsParam,
       pointer("y", "readwrite", spec.output.bytes),
       ...numbers,
       ...(spec.bias ? [pointer("bias", "read", 4 * shape.m)] : []),

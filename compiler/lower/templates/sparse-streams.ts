@@ -10,6 +10,8 @@ export type TapRow = readonly number[];
 
 /** Non-zeros that stay in the cache while the tiles of an image pass: at 6 bytes each, a part of a small L2. */
 const NONZEROS_AT_ONCE = 40_000;
+/** For each input channel, whose copies to scratch every part makes again: 40 take 15 % off 3072 channels (bench/NOTES.md). */
+const NONZEROS_A_CHANNEL = 40;
 
 /** The streams of output channels `first` to `end`. */
 export interface Pattern {
@@ -86,6 +88,7 @@ export function patternsOf(
       }
     found.push({ first, end, grouping: g, weights: Float32Array.from(weights), columns, counts, order: channels.map((m) => m - first) });
   };
+  const atOnce = Math.max(NONZEROS_AT_ONCE, NONZEROS_A_CHANNEL * s.c);
   const whole = s.m - (s.m % grouping.rows);
   let [first, held] = [0, 0];
   for (let m = 0; m < whole; m += grouping.rows) {

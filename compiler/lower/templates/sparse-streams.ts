@@ -61,7 +61,7 @@ export function patternsOf(
   blocks: Blocks,
   rows: readonly TapRow[],
   grouping: Grouping,
-  most = NONZEROS_AT_ONCE,
+  most = Number.POSITIVE_INFINITY,
 ): Pattern[] {
   const depth = depthOf(s);
   const tables = Array.from({ length: spec.groups }, (_, g) => places(s, source, blocks, g));
@@ -93,7 +93,7 @@ export function patternsOf(
   let [first, held] = [0, 0];
   for (let m = 0; m < whole; m += grouping.rows) {
     const taps = rows.slice(m, m + grouping.rows).reduce((sum, r) => sum + r.length, 0);
-    if (held > 0 && held + taps > Math.min(most, NONZEROS_AT_ONCE)) {
+    if (held > 0 && held + taps > Math.min(most, atOnce)) {
       close(first, m, grouping);
       [first, held] = [m, 0];
     }

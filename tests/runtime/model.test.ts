@@ -45,6 +45,7 @@ test("ports and info say what the model is and why it runs so", async () => {
     variant: "plain",
     why: "the device is 'auto', and it comes first",
     threads: 1,
+    whyThreads: "one was asked for",
     turbo: { on: false, why: "not asked for" },
     memory: { weights: 88, arena: 112 },
     skipped: [],

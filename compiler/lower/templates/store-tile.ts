@@ -1,6 +1,21 @@
 // Sends the accumulators of a tile through the epilogue into the result. Lanes past a row's end are zero, or not stored at all.
 
-import { add, advance, extract, f32, for_, i32, let_, load, mul, shuffle, splat, store, variable } from "../../../ir/kernel/build.ts";
+import {
+  add,
+  advance,
+  extract,
+  f32,
+  for_,
+  i32,
+  let_,
+  load,
+  mul,
+  replace,
+  shuffle,
+  splat,
+  store,
+  variable,
+} from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import type { Storage } from "../storage.ts";
 import { type Epilogue, noEpilogue, type Site } from "../template.ts";
@@ -140,7 +155,13 @@ function finishTile(
   const cut = place.last && target.tail < 4;
   const vector = (spot: Spot, lanes: number): Stmt[] => {
     const name = scope.fresh("raw");
-    const raw = let_(name, load("f32x4", spot.dst, spot.displacement));
+    // What lies behind a row may be another thread's.
+    const own = Array.from({ length: lanes }, (_, lane) => lane);
+    const value =
+      lanes === 4 || target.padded
+        ? load("f32x4", spot.dst, spot.displacement)
+        : own.reduce((all, lane) => replace(all, lane, load("f32", spot.dst, spot.displacement + 4 * lane)), ZERO);
+    const raw = let_(name, value);
     return [raw, ...storeVector(target, spot, variable(name, "f32x4"), lanes, epilogue, scope)];
   };
   /** `count` rounds of `body`, each `stride` bytes on. */

@@ -27,8 +27,8 @@ export interface Team {
   dispose(): void;
 }
 
-/** Some tens of microseconds: longer than barriers take whose threads have equal shares. */
-const PATIENCE = 20_000;
+/** Some hundred microseconds: longer than the steps of one thread alone. To be woken takes 40. */
+const PATIENCE = 100_000;
 /** Milliseconds that threads get to find a core each, and that measuring runs may take, beyond one of each kind. */
 const SETTLING = 60;
 const MEASURING = 60;

@@ -1,6 +1,7 @@
 // How a convolution is cut into Winograd tiles: four of a row in the lanes of a vector, vectors in blocks whose products share the weights.
 
 import type { Capabilities } from "../../backend.ts";
+import { evenness } from "../split.ts";
 import type { ConvShape } from "./conv-spec.ts";
 import { balanced, costOfShared, costsOf, type Segment, sharedLimit } from "./tiles.ts";
 import type { TileSize } from "./winograd-matrices.ts";
@@ -63,7 +64,9 @@ export function planWinograd(m: TileSize, s: ConvShape, can: Capabilities): Wino
         const weights = blocks.reduce((n, b) => n + b.count, 0) * (bytes / 64) * (bytes > NEAR_BYTES ? 2.5 * line : 2);
         const sum = points * products.reduce((a, b) => a + b, 0) + weights;
         const ends = across * down * (s.groupIn * transforms.input + s.groupOut * transforms.output);
-        const cost = s.n * (s.c / s.groupIn) * (sum + ends);
+        // Threads share out blocks.
+        const used = can.threads === undefined ? 1 : evenness(blocks.map((b) => ({ count: b.count, cost: b.size })));
+        const cost = (s.n * (s.c / s.groupIn) * (sum + ends)) / used;
         if (!best || cost < best.cost) best = { m, across, down, blocks, channels, vectors, cost };
       }
   }
@@ -95,8 +98,10 @@ function directCost(s: ConvShape, can: Capabilities): number {
 export function bestWinograd(s: ConvShape, can: Capabilities): { readonly m: TileSize; readonly gain: number } | undefined {
   if (can.exactSums || s.kh !== 3 || s.kw !== 3 || s.groupIn < 2 || !can.vectors.includes("f32x4")) return undefined;
   const sizes = ([2, 4] as const).filter((m) => 4 * (m + 2) ** 2 * s.m * s.groupIn <= MOST_WEIGHTS);
+  // The choice is the same for teams of threads, whose results have the same bits.
+  const { threads: _, ...alone } = can;
   const direct = directCost(s, can);
-  const gains = sizes.map((m) => ({ m, gain: direct / planWinograd(m, s, can).cost }));
+  const gains = sizes.map((m) => ({ m, gain: direct / planWinograd(m, s, alone).cost }));
   const best = gains.reduce<(typeof gains)[number] | undefined>((a, b) => (a && a.gain >= b.gain ? a : b), undefined);
   return best && best.gain > LEAST_GAIN ? best : undefined;
 }

@@ -33,7 +33,7 @@ describe.skipIf(!models)("baseline wasm", () => {
 
   beforeAll(async () => {
     const build = await rolldown({ input: join(projectRoot, "runtime/index.ts"), platform: "neutral" });
-    await build.write({ file: bundle, format: "esm" });
+    await build.write({ file: bundle, format: "esm", codeSplitting: false });
     const entries = [];
     for (const name of MODELS) {
       const m = models!.find((candidate) => candidate.name === name)!;

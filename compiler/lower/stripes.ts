@@ -51,10 +51,13 @@ function partOf(place: Place, from: number, count: number): Place {
 }
 
 /** The memory of an intermediate: `count` rows of one image, with the columns of zeros that `reader` needs. */
-function windowOf(member: Node, reader: Node, count: number, context: GenericContext): Place {
+export function windowStorage(member: Node, reader: Node, count: number, ops: OpSet): Storage {
   const { dtype, shape } = member.results[0]!.type;
-  const { columns } = wantsRows(reader, context.ops)!.margin;
-  const storage = rows({ dtype, shape: [1, shape[1]!, count, shape[3]!] }, { rows: 0, columns });
+  const { columns } = wantsRows(reader, ops)!.margin;
+  return rows({ dtype, shape: [1, shape[1]!, count, shape[3]!] }, { rows: 0, columns });
+}
+
+function windowPlace(storage: Storage): Place {
   const buffer: Buffer = { bytes: storage.bytes, hint: "window" };
   return { buffer, storage };
 }
@@ -72,7 +75,7 @@ export function lowerStripes(node: Node, c: StripeContext, can: Capabilities): (
   if (reaches.some((r) => r === undefined)) return undefined;
   const plan = planStripes(reaches as RowReach[], node.attrs.rows as number);
   const outer = new Map((node.attrs.body as Graph).params.map((p, i) => [p, node.inputs[i]!]));
-  const windows = plan.windows.map((n, j) => windowOf(chain[j]!, chain[j + 1]!, n, c));
+  const windows = plan.windows.map((n, j) => windowPlace(windowStorage(chain[j]!, chain[j + 1]!, n, c.ops)));
   const images = node.results[0]!.type.shape[0] as number;
   const cache = new Map<string, Lowered | undefined>();
   const body: Step[] = [];

@@ -4,11 +4,12 @@ import { type Graph, GraphBuilder, type Node, topological, useCounts, type Value
 import type { OpSet } from "../../ir/op.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import { maxShape } from "../../ir/types.ts";
-import { convInput, rowReachOf, wantsRows } from "../lower/match-conv.ts";
-import { rows } from "../lower/storage.ts";
+import { convInput, rowReachOf } from "../lower/match-conv.ts";
 import { planStripes, type RowReach } from "../lower/stripe-plan.ts";
+import { windowStorage } from "../lower/stripes.ts";
 import { unitOf } from "../lower/unit.ts";
 import { definePass } from "../pass.ts";
+import { regionOf } from "../region.ts";
 import { countZeros } from "../sparsity/count-zeros.ts";
 
 /** Bytes; what decides which chains are worth it. */
@@ -43,13 +44,8 @@ const imageBytes = (v: Value): number =>
     .reduce((a, d) => a * d, 1);
 
 /** Bytes of the windows that a chain needs, `count` rows at a time. */
-function windowBytes(members: readonly Node[], reaches: readonly RowReach[], count: number, ops: OpSet): number {
-  return planStripes(reaches, count).windows.reduce((sum, n, j) => {
-    const { dtype, shape } = members[j]!.results[0]!.type;
-    const { columns } = wantsRows(members[j + 1]!, ops)!.margin;
-    return sum + rows({ dtype, shape: [1, shape[1]!, n, shape[3]!] }, { rows: 0, columns }).bytes;
-  }, 0);
-}
+const windowBytes = (members: readonly Node[], reaches: readonly RowReach[], count: number, ops: OpSet): number =>
+  planStripes(reaches, count).windows.reduce((sum, n, j) => sum + windowStorage(members[j]!, members[j + 1]!, n, ops).bytes, 0);
 
 /** The most rows at a time whose windows fit, evenly spread over the result; undefined where not even one row does, or all rows do. */
 function rowsFor(members: readonly Node[], reaches: readonly RowReach[], ops: OpSet, caches: Caches): number | undefined {
@@ -118,16 +114,6 @@ function hasWinograd(n: Node): boolean {
   return kh === 3 && kw === 3 && conv.attrs.group === 1 && unit("strides") && unit("dilations") && !weights.type.layout;
 }
 
-/** The members as a graph of their own over `operands`, constants inside. */
-function bodyOf(g: Graph, members: readonly Node[], operands: readonly Value[]): Graph {
-  const b = new GraphBuilder(g.ops, g.weights);
-  const params = operands.map((v, i) => b.param(`x${i}`, v.type.dtype, v.type.shape as readonly number[]));
-  const map = new Map<Value, Value>(operands.map((v, i) => [v, params[i]!]));
-  const inside = (v: Value): Value => map.get(v) ?? b.value("const", [], v.node.attrs, v.node.locs);
-  for (const n of members) map.set(n.results[0]!, b.value(n.op, n.inputs.map(inside), n.attrs, n.locs));
-  return { ops: g.ops, name: "body", params, outputs: [map.get(members.at(-1)!.results[0]!)!], weights: g.weights };
-}
-
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(2)} MB`;
 
 /** The pass for other caches than those of today's processors. */
@@ -162,7 +148,7 @@ export const fuseTilesFor = (caches: Caches) =>
         return b.add(
           "tiles",
           operands.map((v) => copies.get(v)!),
-          { body: bodyOf(g, members, operands), rows: count },
+          { body: regionOf(g, members, operands), rows: count },
           members.flatMap((m) => m.locs),
         ).results;
       });

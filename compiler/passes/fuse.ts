@@ -6,6 +6,7 @@ import { rebuild } from "../../ir/rewrite.ts";
 import { type Dim, isStatic, sameShape, sizeOf } from "../../ir/types.ts";
 import { type Choice, rowsEndingIn } from "../fusion/row-clusters.ts";
 import { definePass } from "../pass.ts";
+import { regionOf } from "../region.ts";
 
 /** A kernel with more operands runs out of registers for its pointers. */
 const MOST_OPERANDS = 12;
@@ -148,16 +149,6 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
   return clusters;
 }
 
-/** The members as a graph of their own, over `operands`. */
-function bodyOf(g: Graph, members: readonly Node[], operands: readonly Value[]): Graph {
-  const b = new GraphBuilder(g.ops, g.weights);
-  const params = operands.map((v, i) => b.param(`x${i}`, v.type.dtype, v.type.shape as readonly number[]));
-  const map = new Map<Value, Value>(operands.map((v, i) => [v, params[i]!]));
-  const inside = (v: Value): Value => map.get(v) ?? b.value("const", [], v.node.attrs, v.node.locs);
-  for (const n of members) map.set(n.results[0]!, b.value(n.op, n.inputs.map(inside), n.attrs, n.locs));
-  return { ops: g.ops, name: "body", params, outputs: [map.get(members.at(-1)!.results[0]!)!], weights: g.weights };
-}
-
 export const fuse = definePass({
   name: "fuse",
   doc: "Puts a reduction or a movement of data together with the elementwise operators after it, and elementwise operators with each other, into `fused` regions.",
@@ -183,7 +174,7 @@ export const fuse = definePass({
       return b.add(
         "fused",
         operands.map((v) => copies.get(v)!),
-        { body: bodyOf(g, members, operands) },
+        { body: regionOf(g, members, operands) },
         locs,
       ).results;
     });

@@ -10,21 +10,8 @@ import { interpret } from "../../ir/interpret.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import { noise } from "../support/noise.ts";
 import { runLowered, SCALAR_TARGET, VECTOR_TARGET } from "../support/run-lowered.ts";
-
-function noise(shape: readonly number[], seed: number, zeros = 0): Tensor {
-  let state = seed;
-  const next = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const n = shape.reduce((a, b) => a * b, 1);
-  return tensorOf(
-    "f32",
-    shape,
-    Array.from({ length: n }, () => (next() < zeros ? 0 : next() * 2 - 1)),
-  );
-}
 
 interface Encoder {
   readonly batch: number;

@@ -115,8 +115,9 @@ export const toyExecutor = (
       const arena = weights + aligned(variant.weights);
       const buffer = new ArrayBuffer(arena + aligned(variant.arena));
       const memory = new DataView(buffer);
+      const work = (): number => compute(memory, weights, arena);
       alive++;
-      return { buffer, weights, arena, run: () => answer(() => compute(memory, weights, arena)), dispose: () => void alive-- };
+      return { buffer, weights, arena, run: () => answer(work), dispose: () => void alive-- };
     },
   };
 };

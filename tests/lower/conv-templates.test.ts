@@ -138,7 +138,7 @@ describe("streams of convSparse", () => {
     }
   });
   test("long rows of many channels are copied tile by tile", () => {
-    const k: ConvCase = { n: 2, c: 180, h: 2, w: 29, m: 14, kernel: one, density: 0.8, bias: true, input: margin, output: margin };
+    const k: ConvCase = { n: 2, c: 220, h: 2, w: 29, m: 14, kernel: one, density: 0.8, bias: true, input: margin, output: margin };
     for (const target of [baseline, relaxed, scalars]) {
       const { spec, operand, expected } = convProblem({ ...k, target });
       for (const plan of [undefined, { rows: balanced(2, 2), vectors: balanced(8, 3), channels: balanced(14, 1), block: 50 }]) {

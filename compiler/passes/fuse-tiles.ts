@@ -79,27 +79,37 @@ function chainsOf(g: Graph, caches: Caches): ReadonlyMap<Node, Chain> {
     if (!reader || uses.get(value) !== 1 || imageBytes(value) < caches.along) return undefined;
     return isMember(reader) && convInput(reader, g.ops) === value ? reader : undefined;
   };
+  const chainOf = (members: readonly Node[]): Chain | undefined => {
+    const reaches = members.map((x) => rowReachOf(x, g.ops)!);
+    const rows = rowsFor(members, reaches, g.ops, caches);
+    return rows === undefined ? undefined : { members, rows, windowBytes: windowBytes(members, reaches, rows, g.ops) };
+  };
+  /** The longest chain from `n` on whose windows fit, and whether it could go on if they did. */
+  const longestFrom = (n: Node): { readonly chain?: Chain; readonly cut: boolean } => {
+    let chain: Chain | undefined;
+    for (let m = next(n); m; m = next(m)) {
+      const longer = chainOf([...(chain?.members ?? [n]), m]);
+      if (!longer || (chain && longer.rows < LEAST_ROWS)) return chain ? { chain, cut: true } : { cut: true };
+      chain = longer;
+    }
+    return chain ? { chain, cut: false } : { cut: false };
+  };
+  /** A chain that had to be cut ends where it leaves least in memory; the rest is for the next. */
+  const trimmed = ({ chain, cut }: ReturnType<typeof longestFrom>): Chain | undefined => {
+    if (!chain || !cut) return chain;
+    const left = chain.members.slice(1).map((m) => imageBytes(m.results[0]!));
+    const end = left.lastIndexOf(Math.min(...left)) + 2;
+    return end === chain.members.length ? chain : chainOf(chain.members.slice(0, end));
+  };
   const claimed = new Set<Node>();
   const chains = new Map<Node, Chain>();
   for (const n of order) {
     if (claimed.has(n) || !isMember(n)) continue;
-    let members: readonly Node[] = [n];
-    let count: number | undefined;
-    for (let m = next(n); m; m = next(m)) {
-      const longer = [...members, m];
-      const fitting = rowsFor(
-        longer,
-        longer.map((x) => rowReachOf(x, g.ops)!),
-        g.ops,
-        caches,
-      );
-      if (fitting === undefined || (count !== undefined && fitting < LEAST_ROWS)) break;
-      [members, count] = [longer, fitting];
-    }
-    if (count === undefined || !members.slice(0, -1).some((m) => imageBytes(m.results[0]!) >= caches.beyond)) continue;
+    const chain = trimmed(longestFrom(n));
+    if (!chain || !chain.members.slice(0, -1).some((m) => imageBytes(m.results[0]!) >= caches.beyond)) continue;
+    const { members } = chain;
     for (const m of members) claimed.add(m);
-    const reaches = members.map((x) => rowReachOf(x, g.ops)!);
-    chains.set(members.at(-1)!, { members, rows: count, windowBytes: windowBytes(members, reaches, count, g.ops) });
+    chains.set(members.at(-1)!, chain);
   }
   return chains;
 }

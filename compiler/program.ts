@@ -35,6 +35,7 @@ export interface ImageWriter {
   readonly bytes: number;
 }
 
+/** A text that only equal functions share, whatever their names. */
 const contentOf = (f: Func): string =>
   JSON.stringify([f.params, f.body, f.result ?? null], (_, x: unknown) =>
     typeof x === "bigint" ? `${x}n` : Object.is(x, -0) ? "-0" : Number.isFinite(x as number) || typeof x !== "number" ? x : String(x),
@@ -44,25 +45,36 @@ const contentOf = (f: Func): string =>
 class Functions {
   readonly list: Func[] = [];
   readonly #names = new Map<string, string>();
+  /** Names of what was added before, and how it was changed: the stripes of a chain call the same kernels again and again. */
+  readonly #known = new Map<Func, { readonly how: string; readonly name: string }>();
   readonly #taken = new Set<string>(["run"]);
 
   /** Adds a kernel's functions; gives the final name of `entry`. `shift` renumbers its faults. */
   add(functions: readonly Func[], entry: string, shift: number): string {
     const renamed = new Map<string, string>();
     for (const f of functions) {
-      const moved = renameCalls(f, renamed, shift);
-      const key = contentOf(moved);
-      let name = this.#names.get(key);
-      if (name === undefined) {
-        name = f.name;
-        for (let n = 2; this.#taken.has(name); n++) name = `${f.name}_${n}`;
-        this.#taken.add(name);
-        this.#names.set(key, name);
-        this.list.push({ ...moved, name });
+      const how = `${shift} ${[...renamed]}`;
+      let known = this.#known.get(f);
+      if (known?.how !== how) {
+        known = { how, name: this.#nameFor(renameCalls(f, renamed, shift)) };
+        this.#known.set(f, known);
       }
-      renamed.set(f.name, name);
+      renamed.set(f.name, known.name);
     }
     return renamed.get(entry)!;
+  }
+
+  #nameFor(f: Func): string {
+    const key = contentOf(f);
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = f.name;
+      for (let n = 2; this.#taken.has(name); n++) name = `${f.name}_${n}`;
+      this.#taken.add(name);
+      this.#names.set(key, name);
+      this.list.push({ ...f, name });
+    }
+    return name;
   }
 }
 

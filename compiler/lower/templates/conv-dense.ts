@@ -49,16 +49,11 @@ function blocksOf(source: TapSource, s: ConvShape, most: number): Blocks {
   return { channels, kernelRows: s.kh, across, down: 1, count: across, expanded: last < 65536 ? "u16" : "u32" };
 }
 
-/** So few taps in all are written out one after the other, where the target keeps their order. */
-const MOST_UNROLLED = 32;
-const unrolled = ({ spec, shape }: ConvFrame): boolean => spec.target.fma && shape.groupIn * shape.kh * shape.kw <= MOST_UNROLLED;
-
 /** Taps of 1x1 kernels follow each other at one distance; others look theirs up. */
-const hasTable = (f: ConvFrame): boolean => f.shape.kh * f.shape.kw > 1 && !unrolled(f);
+const hasTable = (s: ConvShape): boolean => s.kh * s.kw > 1;
 
-function table(f: ConvFrame, blocks: Blocks): Stream[] {
-  const { source, shape: s } = f;
-  if (!hasTable(f)) return [];
+function table(source: TapSource, s: ConvShape, blocks: Blocks): Stream[] {
+  if (!hasTable(s)) return [];
   const bound = boundOf(source, blocks);
   const Columns = bound <= 65536 ? Uint16Array : Uint32Array;
   const taps = Array.from({ length: blocks.channels * s.kh * s.kw }, (_, i) =>
@@ -113,29 +108,20 @@ function tileBody(f: ConvFrame, blocks: Blocks, outputs: number, tile: TileShape
   const area = f.shape.kh * f.shape.kw;
   const full = i32(blocks.channels * area);
   const rest = i32((f.shape.groupIn - (blocks.count - 1) * blocks.channels) * area);
-  const looked = hasTable(f);
+  const looked = hasTable(f.shape);
   const index = blocks.expanded === "u16" ? load("u16", tp) : load("i32", tp);
-  /** Adds a tap, `displacement` bytes from `at`, to all sums; it is number `t` of those behind `wp`. */
-  const products = (at: Expr, displacement: number, t = 0): Stmt[] => [
-    ...inputs.map(({ name, d }) => let_(`${name}_${t}`, load("f32x4", at, displacement + d))),
-    ...acc.flatMap((rows, r) => [
-      let_(`w${r}_${t}`, splat("f32x4", load("f32", wp, 4 * (t * outputs + r)))),
-      ...rows.flat().map((a, i) => set(a.name, fma(variable(`w${r}_${t}`, "f32x4"), variable(`${inputs[i]!.name}_${t}`, "f32x4"), a))),
-    ]),
-  ];
-  const written = (): Stmt[] => [
-    ...Array.from({ length: f.shape.groupIn * area }, (_, t) =>
-      products(variable("x", "ptr"), tapOffset(f.source, Math.floor(t / area), Math.floor(t / f.shape.kw) % f.shape.kh, t % f.shape.kw), t),
-    ).flat(),
-    set("wp", advance(wp, i32(4 * outputs * f.shape.groupIn * area))),
-  ];
-  const looped = (): Stmt[] => [
-    let_("left", blocks.count === 1 ? full : select(compare("eq", block, i32(blocks.count - 1)), rest, full)),
+  const products = acc.flatMap((rows, r) => [
+    let_(`w${r}`, splat("f32x4", load("f32", wp, 4 * r))),
+    ...rows.flat().map((a, i) => set(a.name, fma(variable(`w${r}`, "f32x4"), variable(inputs[i]!.name, "f32x4"), a))),
+  ]);
+  const taps = [
+    let_("left", select(compare("eq", block, i32(blocks.count - 1)), rest, full)),
     looked ? let_("tp", variable("taps", "ptr")) : let_("tap", blockX(blocks)),
     repeat(
       [
         ...(looked ? [let_("tap", advance(blockX(blocks), index))] : []),
-        ...products(tap, 0),
+        ...inputs.map(({ name, d }) => let_(name, load("f32x4", tap, d))),
+        ...products,
         set("wp", advance(wp, i32(4 * outputs))),
         looked ? set("tp", advance(tp, i32(blocks.expanded === "u16" ? 2 : 4))) : set("tap", advance(tap, i32(f.source.channel))),
         set("left", add(left, i32(-1))),
@@ -143,6 +129,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, outputs: number, tile: TileShape
       compare("ne", left, i32(0)),
     ),
   ];
+  if (blocks.count === 1) taps[0] = let_("left", full);
   const flat = acc.map((rows) => rows.flat());
   const start = flat.flatMap((all, r) => all.map(() => startOf(f.spec.bias ? bp : undefined, 4 * r)));
   const finish = storeTile(f.target, tilePlace(dst, to, variable("m"), tile.last), acc, f.spec.epilogue);
@@ -156,7 +143,7 @@ function tileBody(f: ConvFrame, blocks: Blocks, outputs: number, tile: TileShape
       tileFirst,
       tileEnd,
       [
-        ...accumulate(blocks, flat.flat(), start, unrolled(f) ? written() : looped(), finish),
+        ...accumulate(blocks, flat.flat(), start, taps, finish),
         ...(f.spec.bias ? [set("bp", advance(bp, i32(4 * outputs)))] : []),
         set("dst", advance(dst, step)),
         set("to", add(to, step)),
@@ -179,13 +166,13 @@ export function convDense(spec: ConvSpec): Lowered | undefined {
   const taps = spec.weights.length / spec.groups;
   const access = accessOf(spec, shape, source, { outputs: shape.groupOut, channels: shape.groupIn, taps });
   const plan = spec.plan ?? planShared(access, shape.groupOut, spec.target);
-  const blocks = blocksOf(source, shape, unrolled(f) ? shape.groupIn : plan.block);
+  const blocks = blocksOf(source, shape, plan.block);
   if (boundOf(source, blocks) > 2 ** 31) return undefined;
   const channelwise = sharesChannels(4 * spec.weights.length, 4 * shape.c * shape.h * shape.w, access.rows * access.vectors);
   const { runs, weights } = cutWeights(spec, shape, blocks, plan.channels, channelwise ? PIECES : 1);
   const costOf = (r: Run): number => r.end - r.first;
   const split = splitOf(plan, runs.map(costOf), channelwise);
-  const streams = [stream("weights", weights), ...table(f, blocks), ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
+  const streams = [stream("weights", weights), ...table(source, shape, blocks), ...(spec.bias ? [stream("bias", floats(spec.bias))] : [])];
   const partials = partialSums(blocks, plan, Math.max(...runs.map((r) => r.end - r.first)));
   const name = (size: number): string => `${spec.name}_by${size}`;
   const functions: Func[] = [...new Set(plan.channels.map((s) => s.size))].flatMap((size) =>

@@ -29,9 +29,14 @@ export interface Team {
 
 /** Some hundred microseconds: longer than the steps of one thread alone. To be woken takes 40. */
 const PATIENCE = 100_000;
-/** Milliseconds that threads get to find a core each, and that measuring runs may take, beyond one of each kind. */
+/** Milliseconds that threads get to find a core each. */
 const SETTLING = 60;
-const MEASURING = 60;
+/** Milliseconds that measuring runs may take, beyond one of each kind: engines compile a module twice, the second time while it runs. */
+const MEASURING = 400;
+/** Runs of a kind in a row, for which a thread that sleeps is woken once. */
+const IN_A_ROW = 3;
+/** What is left of a time that has become shorter, at most. */
+const SHORTER = 0.97;
 /** A fork and join of threads on cores of their own takes less: microseconds. */
 const SLOW_JOIN = 10;
 /** Of one thread's time, what the team's may be at most. */
@@ -125,21 +130,29 @@ function settleDown(exports: TeamExports): number {
   }
 }
 
-/** Shortest times in milliseconds of a run by one thread and by all, taken in turn; undefined where runs fail without inputs. */
+/**
+ * Shortest times in milliseconds of a run by one thread and by all, taken in turn until neither becomes shorter; undefined where runs fail
+ * without inputs.
+ */
 function measure(exports: TeamExports, threads: number, trial: () => void): readonly [one: number, all: number] | undefined {
   const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY] as [number, number];
   const sizes = [1, threads] as const;
+  const until = performance.now() + MEASURING;
+  const turn = (k: 0 | 1): boolean => {
+    exports.size.value = sizes[k];
+    const last = best[k];
+    for (let i = 0; i < IN_A_ROW && (i === 0 || performance.now() < until); i++) {
+      const before = performance.now();
+      trial();
+      best[k] = Math.min(best[k], performance.now() - before);
+    }
+    return best[k] < SHORTER * last;
+  };
   try {
-    trial();
-    const until = performance.now() + MEASURING;
-    do {
-      for (const k of [0, 1] as const) {
-        exports.size.value = sizes[k];
-        const before = performance.now();
-        trial();
-        best[k] = Math.min(best[k], performance.now() - before);
-      }
-    } while (performance.now() < until);
+    for (let same = 0; same < 2 && performance.now() < until; same++) {
+      const shorter = [turn(0), turn(1)];
+      if (shorter.includes(true)) same = -1;
+    }
     return best;
   } catch {
     return undefined;

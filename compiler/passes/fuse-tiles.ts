@@ -106,7 +106,7 @@ function chainsOf(g: Graph, caches: Caches): ReadonlyMap<Node, Chain> {
   for (const n of order) {
     if (claimed.has(n) || !isMember(n)) continue;
     const chain = trimmed(longestFrom(n));
-    if (!chain || !chain.members.slice(0, -1).some((m) => imageBytes(m.results[0]!) >= caches.beyond)) continue;
+    if (!chain?.members.slice(0, -1).some((m) => imageBytes(m.results[0]!) >= caches.beyond)) continue;
     const { members } = chain;
     for (const m of members) claimed.add(m);
     chains.set(members.at(-1)!, chain);

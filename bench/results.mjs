@@ -26,7 +26,7 @@ const SECTIONS = [
     text:
       "Built as ONNX by `bench/networks`, with seeded weights, BatchNorm folded; pruned by magnitude in each pointwise, 3x3, 5x5 and linear " +
       "layer; the first convolution, depthwise ones and embeddings dense. The peers run the dense network.",
-    commands: ["networks.mjs --seconds 3"],
+    commands: ["networks.mjs --zeros 0,0.8,0.9 --seconds 1.2 mobilenet resnet50 bert"],
   },
   {
     title: "Batches, and AlexNet in the form it has been printed in",
@@ -38,12 +38,12 @@ const SECTIONS = [
     text:
       "Eight equal layers in one model (m x k, k x m, ...). Patterns called dlmc are of really pruned networks (Deep Learning Matrix " +
       "Collection). Where a cell is empty there is no such pattern.",
-    commands: ["layers.mjs --seconds 1.5 --peers ort-web,ort-node,tfjs"],
+    commands: ["layers.mjs --zeros 0.7,0.9 --seconds 0.6 mobilenet transformer resnet"],
   },
   {
-    title: "Vectors, in blocks",
-    text: "One column at once, whole blocks of 16x1 and 4x1 pruned.",
-    commands: ["layers.mjs --zeros 0.5,0.7,0.9,0.95 --block 16x1 vector", "layers.mjs --zeros 0.5,0.7,0.9,0.95 --block 4x1 vector"],
+    title: "Vectors",
+    text: "One column at once, single elements and whole blocks of 16x1 pruned.",
+    commands: ["layers.mjs --zeros 0.5,0.9 --seconds 1 vector", "layers.mjs --zeros 0.5,0.9 --seconds 1 --block 16x1 vector"],
   },
   {
     title: "From how many zeros on they pay",
@@ -57,7 +57,7 @@ const SECTIONS = [
     text: "Gains over dense of the format that was chosen and of each forced.",
     commands: ['grid.mjs --seconds 0.3 "128->128 @ 56" "512->512 @ 14" "1024->1024" "768->768" "64->64 @ 56" "16->16"'],
   },
-  { title: "Models", text: "The models of `../shared/models`, on their recorded inputs.", commands: ["models.mjs --seconds 1.5"] },
+  { title: "Models", text: "The models of `../shared/models`, on their recorded inputs.", commands: ["models.mjs --seconds 0.8"] },
   {
     title: "Two threads",
     text: "Wall time, in turns of 250 ms; the team is measured against one thread when loading, and used where it pays. Not pinned.",

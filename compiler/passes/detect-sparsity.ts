@@ -19,9 +19,6 @@ const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((
 /** Weights of an output channel from which on a convolution by groups is worth a list of taps. */
 const LEAST_GROUPED_ROW = 64;
 
-/** Rate of the products of transformed tiles, of that of dense products elsewhere. */
-const TRANSFORMED = 0.9;
-
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
 /** Gain of the dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all targets. */
@@ -32,8 +29,7 @@ function fewerProducts(n: Node, exactSums: boolean): number {
   const [batch, c, h, width] = x as [number, number, number, number];
   const [m, groupIn, kh, kw] = w as [number, number, number, number];
   const shape = { n: batch, c, h, w: width, m, ho: y[2]!, wo: y[3]!, kh, kw, groupIn, groupOut: m / group };
-  const winograd = bestWinograd(shape, { ...FUSED, exactSums });
-  return winograd ? TRANSFORMED * winograd.gain : 1;
+  return bestWinograd(shape, { ...FUSED, exactSums })?.gain ?? 1;
 }
 
 /** How operand `k` of a node is multiplied; a sentence where no sparse kernel multiplies it; undefined where zeros mean nothing. */

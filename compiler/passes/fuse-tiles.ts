@@ -85,14 +85,14 @@ function chainsOf(g: Graph, caches: Caches): ReadonlyMap<Node, Chain> {
     return rows === undefined ? undefined : { members, rows, windowBytes: windowBytes(members, reaches, rows, g.ops) };
   };
   /** The longest chain from `n` on whose windows fit, and whether it could go on if they did. */
-  const longestFrom = (n: Node): { readonly chain?: Chain; readonly cut: boolean } => {
+  const longestFrom = (n: Node): { readonly chain: Chain | undefined; readonly cut: boolean } => {
     let chain: Chain | undefined;
     for (let m = next(n); m; m = next(m)) {
       const longer = chainOf([...(chain?.members ?? [n]), m]);
-      if (!longer || (chain && longer.rows < LEAST_ROWS)) return chain ? { chain, cut: true } : { cut: true };
+      if (!longer || (chain && longer.rows < LEAST_ROWS)) return { chain, cut: true };
       chain = longer;
     }
-    return chain ? { chain, cut: false } : { cut: false };
+    return { chain, cut: false };
   };
   /** A chain that had to be cut ends where it leaves least in memory; the rest is for the next. */
   const trimmed = ({ chain, cut }: ReturnType<typeof longestFrom>): Chain | undefined => {

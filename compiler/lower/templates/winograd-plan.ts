@@ -73,6 +73,9 @@ export function planWinograd(m: TileSize, s: ConvShape, can: Capabilities): Wino
   return best!;
 }
 
+/** Rate of the products of transformed tiles, of that of dense products elsewhere. */
+const TRANSFORMED = 0.9;
+
 /** Transformed weights of a layer, at most: more would be read from memory anew on every run. */
 const MOST_WEIGHTS = 16 * 2 ** 20;
 
@@ -94,7 +97,10 @@ function directCost(s: ConvShape, can: Capabilities): number {
   return s.n * (s.c / s.groupIn) * costOfShared(access, s.groupOut, can);
 }
 
-/** The tile size that is predicted to be fastest, and the gain over direct convolution; undefined where that is faster or products are exact. */
+/**
+ * The tile size that is predicted to be fastest, and its gain over dense products one by one; undefined where direct convolution is faster or
+ * products are exact.
+ */
 export function bestWinograd(s: ConvShape, can: Capabilities): { readonly m: TileSize; readonly gain: number } | undefined {
   if (can.exactSums || s.kh !== 3 || s.kw !== 3 || s.groupIn < 2 || !can.vectors.includes("f32x4")) return undefined;
   const sizes = ([2, 4] as const).filter((m) => 4 * (m + 2) ** 2 * s.m * s.groupIn <= MOST_WEIGHTS);
@@ -103,5 +109,5 @@ export function bestWinograd(s: ConvShape, can: Capabilities): { readonly m: Til
   const direct = directCost(s, can);
   const gains = sizes.map((m) => ({ m, gain: direct / planWinograd(m, s, alone).cost }));
   const best = gains.reduce<(typeof gains)[number] | undefined>((a, b) => (a && a.gain >= b.gain ? a : b), undefined);
-  return best && best.gain > LEAST_GAIN ? best : undefined;
+  return best && best.gain > LEAST_GAIN ? { m: best.m, gain: TRANSFORMED * best.gain } : undefined;
 }

@@ -77,6 +77,49 @@ export interface StepInfo {
   readonly nodes: readonly string[];
 }
 
+/** Bytes that a dispatch binds: of the weight image, of the arena, or the word that holds the least number of an assert that failed. */
+export interface Bound {
+  readonly region: "weights" | "arena" | "fault";
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A compute pipeline of the code file: the module under `//// name` there, with the entry point `main` and its bindings in group 0. */
+export interface DeviceKernel {
+  readonly name: string;
+  /** How each binding is declared, in the order of their numbers. */
+  readonly access: readonly ("read" | "readwrite")[];
+  /** Workgroups of a dispatch. Beyond 65535 they are folded into rows of 65535: the kernel returns where the last row has too many. */
+  readonly workgroups: number;
+}
+
+/** Whether a flag (bool) is set, or an i64 is less than another; a number stands for itself. */
+export type Condition =
+  | { readonly kind: "flag"; readonly flag: Bound | number }
+  | { readonly kind: "less"; readonly a: Bound | number; readonly b: Bound | number }
+  | { readonly kind: "both"; readonly a: Condition; readonly b: Condition };
+
+export type Command =
+  /** `cost` is the predicted number of multiply-adds and memory accesses; `step` an index into the variant's steps. */
+  | {
+      readonly kind: "dispatch";
+      readonly kernel: number;
+      readonly bind: readonly Bound[];
+      readonly step: number;
+      readonly cost: number;
+    }
+  | { readonly kind: "if"; readonly cond: Condition; readonly then: readonly Command[]; readonly else: readonly Command[] }
+  /** Runs `body` as long as `cond`, read before each time, holds. */
+  | { readonly kind: "while"; readonly cond: Condition; readonly body: readonly Command[] };
+
+/** How a host drives a device through a run, dispatch by dispatch. */
+export interface Schedule {
+  /** Bytes at which the arena may be cut into buffers of their own: ascending, from 0; whatever is bound lies between two of them. */
+  readonly cuts: readonly number[];
+  readonly kernels: readonly DeviceKernel[];
+  readonly commands: readonly Command[];
+}
+
 export interface VariantManifest {
   readonly backend: string;
   readonly name: string;
@@ -93,6 +136,8 @@ export interface VariantManifest {
   readonly outputs: readonly Slot[];
   readonly faults: readonly string[];
   readonly steps: readonly StepInfo[];
+  /** For variants that a host drives step by step; where left out, the code has one entry that runs them all. */
+  readonly schedule?: Schedule;
 }
 
 export interface Manifest {

@@ -13,11 +13,19 @@ export interface Frame {
   readonly windows: readonly Window[];
   readonly member: Member;
 }
+
+/** What a run did, in elements: loads of buffers and of shared arrays, and multiply-adds. */
+export interface Counts {
+  loads: number;
+  sharedLoads: number;
+  multiplyAdds: number;
+}
 export type Evaluator = (frame: Frame) => KernelValue;
 
 /** What compiling an expression needs to know of the function around it. */
 export interface Scope {
   readonly func: string;
+  readonly counts?: Counts | undefined;
   slot(name: string): number;
   /** The index of the pointer parameter into whose buffer `ptr` points. */
   root(ptr: Expr): number;
@@ -164,7 +172,14 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
     case "fma": {
       const t = laneType(e.type);
       const product = lift2(e.type, binaryOf("mul", t), sub(e.a), sub(e.b));
-      return lift2(e.type, binaryOf("add", t), product, sub(e.c));
+      const sum = lift2(e.type, binaryOf("add", t), product, sub(e.c));
+      const { counts } = scope;
+      if (!counts) return sum;
+      const lanes = isVector(e.type) ? LANES[e.type] : 1;
+      return (frame) => {
+        counts.multiplyAdds += lanes;
+        return sum(frame);
+      };
     }
     case "dot": {
       const [a, b] = [sub(e.a), sub(e.b)];

@@ -1,20 +1,24 @@
 // What a kernel means: runs it on buffers with every access checked. Slow and obvious; the judge of every backend.
 
 import { errors } from "../diagnostics.ts";
-import { compileExpr, type Evaluator, type Frame, type Scope } from "./evaluate.ts";
+import { type Counts, compileExpr, type Evaluator, type Frame, type Scope } from "./evaluate.ts";
+import { runGrid } from "./grid.ts";
 import { type BufferRef, type KernelValue, storer, type Window } from "./memory.ts";
 import { ALONE, type Member, Races } from "./team.ts";
 import type { Expr, Func, Param, PointerParam, Program, Stmt } from "./types.ts";
 import { verify } from "./verify.ts";
 import { visitStatements } from "./walk.ts";
 
+export type { Counts } from "./evaluate.ts";
 export type { BufferRef } from "./memory.ts";
 
 export interface InterpretOptions {
   /** Loop iterations and calls before giving up with `kernel-budget`. Default 1e9. */
   readonly steps?: number;
-  /** Threads that run the program together, at most 8; between barriers one goes after the other. Default 1. */
+  /** Threads that run the program together; between barriers one goes after the other. Default 1. */
   readonly threads?: number;
+  /** Counts what is done, from what it holds on. */
+  readonly counts?: Counts;
 }
 
 interface Budget {
@@ -68,7 +72,7 @@ export function interpreter(
   verify(program);
   const budget: Budget = { left: 0, total: options.steps ?? 1e9 };
   const compiled = new Map<string, Compiled>();
-  for (const func of program.functions) compiled.set(func.name, compileFunc(func, compiled, budget));
+  for (const func of program.functions) compiled.set(func.name, compileFunc(func, compiled, budget, options.counts));
   const { threads = 1 } = options;
   return (entry, args) => {
     const found = compiled.get(entry);
@@ -82,7 +86,7 @@ export function interpreter(
       const calls = Array.from({ length: threads }, (_, rank) => ({
         args: values,
         windows: windows.map((w, i) => ({ ...w, watch: watched[i]![rank] })),
-        member: { rank, size: threads },
+        member: { rank, size: threads, group: 0 },
       }));
       found.together(calls, races);
       return { fault: -1, result: undefined };
@@ -112,7 +116,7 @@ function bind(func: Func, args: readonly (BufferRef | number | bigint)[]): { val
   return { values, windows };
 }
 
-function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budget: Budget): Compiled {
+function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budget: Budget, counts: Counts | undefined): Compiled {
   const slots = new Map<string, number>();
   const roots = new Map<string, number>();
   const slot = (name: string): number => {
@@ -125,6 +129,11 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
     slot(p.name);
     if (isPointer(p)) roots.set(p.name, roots.size);
   });
+  const shared = func.grid?.shared ?? [];
+  for (const { name } of shared) {
+    slot(name);
+    roots.set(name, roots.size);
+  }
   const root = (ptr: Expr): number => {
     if (ptr.kind === "var") return roots.get(ptr.name)!;
     if (ptr.kind === "advance") return root(ptr.ptr);
@@ -162,7 +171,7 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
     };
   };
 
-  const scope: Scope = { func: func.name, slot, root, call };
+  const scope: Scope = { func: func.name, counts, slot, root, call };
   const expr = (e: Expr): Evaluator => compileExpr(e, scope);
 
   const block = (body: readonly Stmt[]): Action => {
@@ -317,10 +326,24 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
     }
   };
 
-  const frameOf = ({ args, windows, member }: Given): Frame => ({ slots: [...args], windows, member });
+  const frameOf = ({ args, windows, member }: Given): Frame => ({ slots: [...args, ...shared.map(() => 0)], windows, member });
   const run = block(func.body);
   const result = func.result ? expr(func.result) : undefined;
   let runAll: TeamAction | undefined;
+  const { grid } = func;
+  if (grid) {
+    const all = everyone(func.body);
+    const dispatch: Invoke = (args, windows) => {
+      runGrid(grid, windows, counts, (own, member, races) =>
+        all(
+          member.map((m, rank) => frameOf({ args, windows: own(rank), member: m })),
+          races,
+        ),
+      );
+      return undefined;
+    };
+    return { func, invoke: dispatch, together: () => fail(func.name, "has a grid and is called by a team"), meets: false };
+  }
   return {
     func,
     invoke: (args, windows, member) => {
@@ -334,4 +357,8 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
     },
     meets: meets(func.body),
   };
+}
+
+function fail(func: string, why: string): never {
+  throw errors.badKernel(func, why);
 }

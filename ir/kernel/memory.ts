@@ -16,6 +16,10 @@ export interface Window {
   readonly base: number;
   readonly bytes: number;
   readonly watch?: Watch | undefined;
+  /** Whether vectors are aligned to their size, not only to that of a lane. */
+  readonly whole?: boolean;
+  /** Counts the elements that are loaded from it. */
+  readonly loaded?: ((elements: number) => void) | undefined;
 }
 
 /** What a host hands in for a pointer parameter. */
@@ -114,17 +118,25 @@ export function loader(memory: MemoryType, offset: number, func: string): Loader
   const size = MEMORY_BYTES[memory];
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
-    return (w, p) => readLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func, false));
+    const lanes = LANES[memory];
+    return (w, p) => {
+      w.loaded?.(lanes);
+      return readLanes(memory, w.view, addressOf(memory, size, w.whole ? size : alignment, w, p, offset, func, false));
+    };
   }
   const read = READ[memory];
-  return (w, p) => read(w.view, addressOf(memory, size, size, w, p, offset, func, false));
+  return (w, p) => {
+    w.loaded?.(1);
+    return read(w.view, addressOf(memory, size, size, w, p, offset, func, false));
+  };
 }
 
 export function storer(memory: MemoryType, offset: number, func: string): Storer {
   const size = MEMORY_BYTES[memory];
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
-    return (w, p, x) => writeLanes(memory, w.view, addressOf(memory, size, alignment, w, p, offset, func, true), x as Lanes);
+    return (w, p, x) =>
+      writeLanes(memory, w.view, addressOf(memory, size, w.whole ? size : alignment, w, p, offset, func, true), x as Lanes);
   }
   const write = WRITE[memory];
   return (w, p, x) => write(w.view, addressOf(memory, size, size, w, p, offset, func, true), x as ScalarValue);

@@ -116,7 +116,9 @@ export function printFunc(f: Func): string {
   const result = f.result ? ` -> ${f.result.type}` : "";
   const body = f.body.map((s) => printStmt(s, "  ")).join("");
   const last = f.result ? `  ${printExpr(f.result)}\n` : "";
-  return `${f.doc ? `// ${f.doc}\n` : ""}func ${f.name}(${f.params.map(printParam).join(", ")})${result} {\n${body}${last}}\n`;
+  const grid = f.grid ? ` grid ${f.grid.workgroups} of ${f.grid.size}` : "";
+  const shared = (f.grid?.shared ?? []).map((a) => `  shared ${a.name}: ${a.memory} x ${a.length}\n`).join("");
+  return `${f.doc ? `// ${f.doc}\n` : ""}func ${f.name}(${f.params.map(printParam).join(", ")})${result}${grid} {\n${shared}${body}${last}}\n`;
 }
 
 export function printProgram(p: Program): string {

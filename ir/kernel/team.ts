@@ -20,17 +20,23 @@ export function sharedFunctions(functions: readonly Func[]): ReadonlySet<string>
   return found;
 }
 
-/** One thread of a team of `size`. */
+/** One thread of a team of `size`, or of the workgroup `group`. */
 export interface Member {
   readonly rank: number;
   readonly size: number;
+  readonly group: number;
 }
-export const ALONE: Member = { rank: 0, size: 1 };
+export const ALONE: Member = { rank: 0, size: 1, group: 0 };
 
 /** Told of every access of one thread to one buffer. */
 export type Watch = (func: string, at: number, bytes: number, write: boolean) => void;
 
-/** Accesses of at most 8 threads since the last barrier, byte by byte. */
+/** Threads of one team. */
+const MOST = 2 ** 20;
+/** Stands for several threads. */
+const MANY = MOST - 1;
+
+/** Accesses of threads since the last barrier, byte by byte. */
 export class Races {
   #phase = 1;
 
@@ -41,16 +47,18 @@ export class Races {
 
   /** A watch for each rank of one buffer; it throws `kernel-race` where two threads touch a byte that either writes. */
   watches(bytes: number, size: number): Watch[] {
-    // Phase times 256 plus a bit for each rank; one array for writes, one for all accesses.
-    const [writes, touches] = [new Float64Array(bytes), new Float64Array(bytes)];
-    const ranks = (a: Float64Array, at: number): number => (Math.floor(a[at]! / 256) === this.#phase ? a[at]! % 256 : 0);
+    // Phase times MOST plus the thread that wrote last, and the one that read.
+    const [writers, readers] = [new Float64Array(bytes), new Float64Array(bytes)];
+    const inPhase = (a: Float64Array, at: number): number => (Math.floor(a[at]! / MOST) === this.#phase ? a[at]! % MOST : -1);
     return Array.from({ length: size }, (_, rank): Watch => {
-      const own = 1 << rank;
       return (func, from, count, write) => {
         for (let at = from; at < from + count; at++) {
-          if ((ranks(write ? touches : writes, at) & ~own) !== 0) throw errors.kernelRace(func, at, write);
-          touches[at] = this.#phase * 256 + (ranks(touches, at) | own);
-          if (write) writes[at] = this.#phase * 256 + (ranks(writes, at) | own);
+          const [writer, reader] = [inPhase(writers, at), inPhase(readers, at)];
+          const others = (writer >= 0 && writer !== rank) || (write && reader >= 0 && reader !== rank);
+          if (others) throw errors.kernelRace(func, at, write);
+          const own = this.#phase * MOST + rank;
+          if (write) writers[at] = own;
+          else readers[at] = reader >= 0 && reader !== rank ? this.#phase * MOST + MANY : own;
         }
       };
     });

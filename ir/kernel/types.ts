@@ -37,8 +37,11 @@ export type Expr =
   | { readonly kind: "fma"; readonly type: "f32" | "f64" | "f32x4" | "f64x2"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   /** i16x8 . i16x8 -> i32x4: products of adjacent lanes, added in pairs. */
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
-  /** Which thread of the team that runs the program this is (`rank`, from 0), and how many there are (`size`). One thread has rank 0 of 1. */
-  | { readonly kind: "team"; readonly type: "i32"; readonly of: "rank" | "size" }
+  /**
+   * Which thread of the team that runs the program, or the workgroup, this is (`rank`, from 0), and how many there are (`size`); one thread
+   * alone has rank 0 of 1. `group` is the workgroup's number in its grid.
+   */
+  | { readonly kind: "team"; readonly type: "i32"; readonly of: "rank" | "size" | "group" }
   /** A call of a function that has a result. Such functions have no effect. */
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
 
@@ -66,7 +69,7 @@ export type Stmt =
   | { readonly kind: "if"; readonly cond: Expr; readonly then: readonly Stmt[]; readonly else: readonly Stmt[] }
   /** Calls a function without result. */
   | { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
-  /** No thread of a team goes on before all are here; every thread passes the same barriers. */
+  /** No thread of a team, or of a workgroup, goes on before all are here; every thread passes the same barriers. */
   | { readonly kind: "barrier" }
   /** Ends the run with fault number `fault` (an index into the program's faults) unless `cond` holds. */
   | { readonly kind: "assert"; readonly cond: Expr; readonly fault: number };
@@ -80,6 +83,23 @@ export interface PointerParam {
 }
 export type Param = PointerParam | { readonly name: string; readonly type: ScalarType | VectorType };
 
+/** Memory of one workgroup: `length` elements, zero when it starts. `name` points at the first. */
+export interface SharedArray {
+  readonly name: string;
+  readonly memory: "f32" | "i32" | "u32" | "f32x4" | "i32x4";
+  readonly length: number;
+}
+
+/**
+ * A call runs `workgroups` teams of `size` threads, in any order, each with shared arrays of its own. No workgroup touches what another
+ * writes. Vectors are aligned to their 16 bytes, and a call stands in functions without a grid only.
+ */
+export interface Grid {
+  readonly workgroups: number;
+  readonly size: number;
+  readonly shared: readonly SharedArray[];
+}
+
 export interface Func {
   readonly name: string;
   /** One line for whoever reads the emitted code. */
@@ -88,6 +108,8 @@ export interface Func {
   readonly body: readonly Stmt[];
   /** The value of a call expression, evaluated after the body. */
   readonly result?: Expr;
+  /** For kernels that devices of many threads run. */
+  readonly grid?: Grid;
 }
 
 /** Functions in order of definition (callees first); `entry` is the one that a host calls. */

@@ -2,7 +2,18 @@
 
 import { errors } from "../diagnostics.ts";
 import { sharedFunctions } from "./team.ts";
-import { type Expr, type Func, LOADED, type Param, type PointerParam, type Program, type Stmt, type ValueType } from "./types.ts";
+import {
+  type Expr,
+  type Func,
+  type Grid,
+  LOADED,
+  MEMORY_BYTES,
+  type Param,
+  type PointerParam,
+  type Program,
+  type Stmt,
+  type ValueType,
+} from "./types.ts";
 import { checkCall, expressionType, type Place } from "./typing.ts";
 import { operands, visitStatements } from "./walk.ts";
 
@@ -169,6 +180,7 @@ export function verifyFunc(
         return;
       case "call":
         if (checkCall(s.name, s.args, place).result) fails(`ignores the result of ${s.name}`);
+        if (func.grid && functions.get(s.name)!.grid) fails(`has a grid and calls ${s.name}, which has one`);
         s.args.forEach(typeOf);
         checkAccess(functions.get(s.name)!.params, s.args);
         return;
@@ -181,7 +193,18 @@ export function verifyFunc(
     }
   };
 
+  const declareGrid = ({ workgroups, size, shared: arrays }: Grid): void => {
+    if (![workgroups, size, ...arrays.map((a) => a.length)].every((n) => Number.isSafeInteger(n) && n >= 1))
+      fails(`a grid of ${workgroups} workgroups of ${size} threads`);
+    if (func.result) fails("has a grid and a result");
+    for (const { name, memory, length } of arrays) {
+      const root: PointerParam = { name, type: "ptr", access: "readwrite", bytes: length * MEMORY_BYTES[memory] };
+      declare(name, { type: "ptr", root, mutable: false });
+    }
+  };
+
   for (const p of func.params) declare(p.name, { type: p.type, root: p.type === "ptr" ? (p as PointerParam) : undefined, mutable: false });
+  if (func.grid) declareGrid(func.grid);
   func.body.forEach(check);
   if (func.result && typeOf(func.result) === "ptr") fails("returns a pointer");
 }

@@ -4,15 +4,10 @@ import { type Extent, type Manifest, type Port, type Section, type Slot, type Va
 import { show } from "./diagnostics.ts";
 import { ARRAYS } from "./dtype.ts";
 import { aligned, RESERVED } from "./executor.ts";
-import { inside, MEMORY_LIMIT, type Place, pathOf, reject } from "./place.ts";
+import { inside, MEMORY_LIMIT, type Place, pathOf, reject, type Span } from "./place.ts";
+import { checkSchedule } from "./schedule.ts";
 
 export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
-
-interface Span {
-  readonly from: number;
-  readonly to: number;
-  readonly place: Place;
-}
 
 export const checkPlaces = (manifest: Manifest, at: Place): void => {
   unique(manifest.inputs, (p) => p.name, inside(at, "inputs"));
@@ -56,7 +51,8 @@ const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): 
     if (slot.extents.some((e) => typeof e !== "number")) reject(inputs[i]!.place, "the extents of an input must be numbers");
   }
   apart(inputs);
-  slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
+  const outputs = slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
+  if (variant.schedule) checkSchedule(variant, [inputs, outputs], at);
 };
 
 /** Rows of a matrix, taken `group` at a time; what it holds are words. */

@@ -4,57 +4,17 @@ import type { Extent, Manifest, Port, Section, Slot, StepInfo, VariantManifest }
 import { checkPlaces } from "./bounds.ts";
 import { errors, show } from "./diagnostics.ts";
 import { isDType } from "./dtype.ts";
-import { inside, MEMORY_LIMIT, type Place, reject } from "./place.ts";
-
-type Parse<T> = (value: unknown, at: Place) => T;
+import { LIST_LIMIT, list, object, oneOf, type Parse, record, size, text, u32, upTo } from "./parse.ts";
+import { inside, type Place, reject } from "./place.ts";
+import { schedule } from "./schedule.ts";
 
 const RANK_LIMIT = 16;
-const TEXT_LIMIT = 2 ** 16;
-const LIST_LIMIT = 2 ** 20;
-
-const upTo =
-  (limit: number): Parse<number> =>
-  (value, at) =>
-    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= limit
-      ? (value as number)
-      : reject(at, `expected an integer from 0 to ${limit}, found ${show(value)}`);
-
-const size = upTo(MEMORY_LIMIT);
-const u32 = upTo(2 ** 32 - 1);
-
-const text: Parse<string> = (value, at) =>
-  typeof value === "string" && value.length <= TEXT_LIMIT
-    ? value
-    : reject(at, `expected a string of at most ${TEXT_LIMIT} characters, found ${show(value)}`);
 
 /** A name that can be no path out of the artifact's folder. */
 const fileName: Parse<string> = (value, at) =>
   typeof value === "string" && value.length <= 128 && /^\w[\w.-]*$/.test(value)
     ? value
     : reject(at, `expected a plain file name, found ${show(value)}`);
-
-const oneOf =
-  <const T extends readonly string[]>(...values: T): Parse<T[number]> =>
-  (value, at) =>
-    values.find((v) => v === value) ?? reject(at, `expected ${values.map(show).join(" or ")}, found ${show(value)}`);
-
-const list =
-  <T>(limit: number, item: Parse<T>): Parse<readonly T[]> =>
-  (value, at) =>
-    Array.isArray(value) && value.length <= limit
-      ? Array.from(value, (v, i) => item(v, inside(at, i)))
-      : reject(at, `expected a list of at most ${limit}, found ${show(value)}`);
-
-/** Reads the fields of an object one by one. */
-const object = (value: unknown, at: Place): (<T>(key: string, parse: Parse<T>) => T) => {
-  const fields = record(value, at);
-  return (key, parse) => parse(Object.hasOwn(fields, key) ? fields[key] : undefined, inside(at, key));
-};
-
-const record = (value: unknown, at: Place): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : reject(at, `expected an object, found ${show(value)}`);
 
 const port: Parse<Port> = (value, at) => {
   const field = object(value, at);
@@ -135,6 +95,7 @@ const variant: Parse<VariantManifest> = (value, at) => {
     outputs: field("outputs", list(LIST_LIMIT, slot)),
     faults: field("faults", list(LIST_LIMIT, text)),
     steps: field("steps", list(LIST_LIMIT, step)),
+    ...field("schedule", (v, p) => (v === undefined ? {} : { schedule: schedule(v, p) })),
   };
 };
 

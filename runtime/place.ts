@@ -22,3 +22,10 @@ export const pathOf = ({ within, key }: Place): string => {
 export const reject = (at: Place, why: string): never => {
   throw errors.badManifest(at.file, pathOf(at), why);
 };
+
+/** Bytes that something in a manifest takes, and where it says so. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly place: Place;
+}

@@ -2,6 +2,20 @@
 
 import type { Program, VectorType } from "../ir/kernel/types.ts";
 import type { UnaryOp } from "../ir/scalar/types.ts";
+import type { Schedule } from "../runtime/artifact.ts";
+
+export type { Bound, Command, Condition, DeviceKernel, Schedule } from "../runtime/artifact.ts";
+
+/** A device apart from the host: it runs kernels as grids of workgroups, on buffers that are bound one by one. */
+export interface Device {
+  /** Threads of the largest workgroup, and bytes of shared arrays that it may have. */
+  readonly workgroup: number;
+  readonly sharedBytes: number;
+  /** Buffers that one kernel may bind. */
+  readonly buffers: number;
+  /** Bytes that starts of bindings are multiples of. */
+  readonly alignment: number;
+}
 
 /** What a target does natively. Whatever is missing is rewritten by kernel passes before `emit`. */
 export interface Capabilities {
@@ -21,6 +35,8 @@ export interface Capabilities {
   readonly accumulators: number;
   /** Threads of the largest team that runs a program, sharing out its parallel loops. One, where left out. */
   readonly threads?: number;
+  /** Where kernels run on a device, step by step. */
+  readonly device?: Device;
 }
 
 /** One way of emitting a whole program; the runtime takes the first one whose `needs` hold where it runs. */
@@ -35,6 +51,16 @@ export interface Variant {
 export interface Emitted {
   readonly code: string;
   readonly files: Readonly<Record<string, string | Uint8Array>>;
+  /** For devices that a host drives step by step. */
+  readonly schedule?: Schedule;
+}
+
+/** What a program's addresses and calls mean, for backends of devices. */
+export interface Placement {
+  /** Bytes at which the arena may be cut into buffers of their own, ascending from 0. */
+  readonly cuts: readonly number[];
+  /** For each call of the entry, in the order of the text, the step that it was made from. */
+  readonly steps: readonly number[];
 }
 
 export interface Backend {
@@ -44,7 +70,7 @@ export interface Backend {
   readonly variants: readonly Variant[];
   /** Threads of the largest team for which it emits a program: each variant then has a twin that such teams run. None, where left out. */
   readonly team?: number;
-  emit(program: Program, variant: Variant): Emitted | Promise<Emitted>;
+  emit(program: Program, variant: Variant, placement?: Placement): Emitted | Promise<Emitted>;
 }
 
 export const defineBackend = (backend: Backend): Backend => backend;

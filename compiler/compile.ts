@@ -110,14 +110,14 @@ async function emitVariant(
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
   const can = capabilitiesFor(graph, variant);
   const lowered = lowerGraph(graph, can);
-  const { threads = 1 } = can;
-  const plan = planMemory(lowered, threads);
-  const image = createImage(weights);
+  const { threads = 1, device } = can;
+  const plan = planMemory(lowered, { threads, ...(device ? { alignment: device.alignment, apart: true } : {}) });
+  const image = createImage(weights, device?.alignment);
   const { inputs, outputs } = slots(lowered, plan, (p) => image.constant(p.buffer.constant!.data));
-  const { program, order } = buildProgram(lowered, plan, image, { ...(profile ? { range: plan.bytes } : {}), team: threads > 1 });
+  const { program, order, calls } = buildProgram(lowered, plan, image, { ...(profile ? { range: plan.bytes } : {}), team: threads > 1 });
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
-  const { code, files } = await backend.emit(legalize(program, can), variant);
+  const { code, files, schedule } = await backend.emit(legalize(program, can), variant, { cuts: plan.cuts, steps: calls });
   const manifest: VariantManifest = {
     backend: backend.name,
     name: variant.name,
@@ -131,6 +131,7 @@ async function emitVariant(
     outputs,
     faults: program.faults,
     steps: order.map(stepInfo),
+    ...(schedule ? { schedule } : {}),
   };
   const report: VariantReport = {
     backend: backend.name,

@@ -6,7 +6,6 @@ import { type Packed, packedBytes } from "./lower/template.ts";
 import type { ImageWriter } from "./program.ts";
 import type { WeightsWriter } from "./weights-writer.ts";
 
-const ALIGNMENT = 16;
 const WIDTH = { u16: 2, u32: 4 } as const;
 
 const storedAs = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a instanceof Uint16Array ? "u16" : "u32");
@@ -15,8 +14,8 @@ export interface Image extends ImageWriter {
   readonly sections: readonly Section[];
 }
 
-/** An image whose pieces are stored in `file`, the artifact's weights.bin. */
-export function createImage(file: WeightsWriter): Image {
+/** An image whose pieces are stored in `file`, the artifact's weights.bin; each starts at a multiple of `alignment` bytes. */
+export function createImage(file: WeightsWriter, alignment = 16): Image {
   const sections: Section[] = [];
   const places = new Map<string, number>();
   let end = 0;
@@ -25,7 +24,7 @@ export function createImage(file: WeightsWriter): Image {
     const known = places.get(key);
     if (known !== undefined) return known;
     const at = end;
-    end += Math.ceil((bytes + ROOM) / ALIGNMENT) * ALIGNMENT;
+    end += Math.ceil((bytes + ROOM) / alignment) * alignment;
     places.set(key, at);
     if (bytes > 0) sections.push(...[make(at)].flat());
     return at;

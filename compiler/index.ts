@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { js, wasm } from "../backends/index.ts";
+import { js, wasm, webgpu } from "../backends/index.ts";
 import { SparsecError } from "../ir/diagnostics.ts";
 import type { TypedArray } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
@@ -19,7 +19,7 @@ import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
 import { defaultPipeline, type Pipeline } from "./pipeline.ts";
 
 export interface CompileOptions {
-  /** Names of built-in backends (`wasm`, `js`) or backends of your own; `["wasm"]` when absent. */
+  /** Names of built-in backends (`wasm`, `webgpu`, `js`) or backends of your own; `["wasm"]` when absent. */
   readonly backends?: readonly (string | Backend)[];
   /** Values of symbolic dimensions: `{ batch: 1 }`. */
   readonly dims?: Readonly<Record<string, number>>;
@@ -55,7 +55,7 @@ export interface CompileOptions {
   log?(line: string): void;
 }
 
-const BACKENDS: ReadonlyMap<string, Backend> = new Map([wasm, js].map((b) => [b.name, b]));
+const BACKENDS: ReadonlyMap<string, Backend> = new Map([wasm, webgpu, js].map((b) => [b.name, b]));
 
 function backendOf(b: string | Backend): Backend {
   if (typeof b !== "string") return b;

@@ -10,6 +10,8 @@ export interface MemoryPlan {
   readonly offsets: ReadonlyMap<Buffer, number>;
   /** Scratch memory of kernel steps, by step and binding. */
   readonly scratch: ReadonlyMap<Step, ReadonlyMap<number, Scratch>>;
+  /** Bytes at which the arena may be cut so that no buffer lies on both sides: ascending, from 0. One, unless buffers are kept apart. */
+  readonly cuts: readonly number[];
 }
 
 /** The first thread's, or everyone's, lies at the start; those of others follow, `apart` bytes from each other. */
@@ -122,21 +124,35 @@ const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
 /** Threads that write within one line of the cache wait for each other. */
 const LINE = 128;
 
+/** What a target asks of a plan. */
+export interface PlanOptions {
+  /** Threads of the largest team. */
+  readonly threads?: number;
+  /** Offsets are multiples of it. */
+  readonly alignment?: number;
+  /**
+   * Whether buffers that share bytes start at the same one, and no result takes its operand's place: then the arena can be cut into pieces,
+   * none of which a step both reads and writes but where it has to.
+   */
+  readonly apart?: boolean;
+}
+
 /**
  * Plans one arena, for teams of up to `threads`. Inputs keep their values for the next run; outputs and the counts of bounded ones are readable
  * after it.
  */
-export function planMemory(g: LoweredGraph, threads = 1, alignment = 64): MemoryPlan {
+export function planMemory(g: LoweredGraph, { threads = 1, alignment = 64, apart = false }: PlanOptions = {}): MemoryPlan {
   const lives = new Lives(threads);
   for (const { place } of g.inputs) lives.touch(place.buffer, 0);
   lives.walk(g.steps);
   for (const { place } of [...g.inputs, ...g.outputs]) lives.touch(place.buffer, lives.end);
   for (const place of g.counts.values()) lives.touch(place.buffer, lives.end);
   lives.stretch();
-  const shared = shareInPlace(lives);
+  const shared = apart ? new Map<Buffer, Buffer>() : shareInPlace(lives);
   const order = [...lives.lives]
     .filter(([b]) => !shared.has(b))
     .sort(([a, x], [b, y]) => b.bytes - a.bytes || x.from - y.from || x.to - y.to);
+  if (apart) return planPieces(lives, order, alignment);
   const placed: { readonly offset: number; readonly end: number; readonly life: Life }[] = [];
   const offsets = new Map<Buffer, number>();
   let bytes = 0;
@@ -156,7 +172,27 @@ export function planMemory(g: LoweredGraph, threads = 1, alignment = 64): Memory
     while (shared.has(root)) root = shared.get(root)!;
     offsets.set(b, offsets.get(root)!);
   }
-  return { bytes: roundUp(bytes, alignment), offsets, scratch: lives.scratch };
+  return { bytes: roundUp(bytes, alignment), offsets, scratch: lives.scratch, cuts: [0] };
+}
+
+/** Pieces of memory, each as large as the first buffer that takes it; others take it while it is free. */
+function planPieces(lives: Lives, order: readonly (readonly [Buffer, Life])[], alignment: number): MemoryPlan {
+  const pieces: { readonly offset: number; readonly lives: Life[] }[] = [];
+  const offsets = new Map<Buffer, number>();
+  let bytes = 0;
+  for (const [buffer, life] of order) {
+    const isFree = (p: { readonly lives: readonly Life[] }): boolean => p.lives.every((l) => l.from > life.to || life.from > l.to);
+    // The smallest that is large enough comes last.
+    let piece = buffer.pinned ? undefined : pieces.findLast(isFree);
+    if (!piece) {
+      piece = { offset: bytes, lives: [] };
+      pieces.push(piece);
+      bytes += roundUp(Math.max(16, buffer.bytes), alignment);
+    }
+    piece.lives.push(buffer.pinned ? { from: 0, to: Number.POSITIVE_INFINITY } : life);
+    offsets.set(buffer, piece.offset);
+  }
+  return { bytes, offsets, scratch: lives.scratch, cuts: pieces.length > 0 ? pieces.map((p) => p.offset) : [0] };
 }
 
 /** A result takes over the bytes of an operand that dies where it is born. */

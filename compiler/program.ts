@@ -1,7 +1,6 @@
 // Turns placed steps into one kernel program: equal kernels become one function, and `run` calls them in order.
 
 import {
-  add,
   advance,
   barrier,
   binary,
@@ -15,14 +14,13 @@ import {
   load,
   mul,
   pointer,
-  store,
   team as teamMember,
   variable,
   while_,
 } from "../ir/kernel/build.ts";
 import { sharedFunctions } from "../ir/kernel/team.ts";
 import type { Expr, Func, Program, Stmt } from "../ir/kernel/types.ts";
-import { copyFunction, marginsFunction } from "./lower/relayout.ts";
+import { copyAtFunction, copyFunction, countFunction, marginsFunction } from "./lower/relayout.ts";
 import type { Buffer, LoweredGraph, Place, Step } from "./lower/step.ts";
 import type { Packed } from "./lower/template.ts";
 import { Meetings } from "./meetings.ts";
@@ -121,10 +119,20 @@ export function buildProgram(
   plan: MemoryPlan,
   image: ImageWriter,
   { range, team = false }: ProgramOptions = {},
-): { readonly program: Program; readonly order: readonly Step[] } {
+): {
+  readonly program: Program;
+  readonly order: readonly Step[];
+  /** For each call of `run`, in the order of the text, the step that it was made from, by its place in `order`. */
+  readonly calls: readonly number[];
+} {
   const functions = new Functions();
   const faults: string[] = [];
   const order: Step[] = [];
+  const calls: number[] = [];
+  const called = (name: string, args: readonly Expr[]): Stmt => {
+    calls.push(order.length - 1);
+    return callStmt(name, args);
+  };
   const [weights, arena, rank] = [variable("weights", "ptr"), variable("arena", "ptr"), teamMember("rank")];
   const pointerTo = (b: Buffer, bytes = 0): Expr =>
     b.constant ? advance(weights, i32(image.constant(b.constant.data) + bytes)) : advance(arena, i32(plan.offsets.get(b)! + bytes));
@@ -164,16 +172,15 @@ export function buildProgram(
         }
       }
     });
-    return callStmt(name, args);
+    return called(name, args);
   };
 
   const copy = (s: Step & { kind: "copy" }): Stmt[] => {
     if (s.bytes === 0) return [];
-    const name = functions.add([copyFunction(s.bytes, isApart(s))], "copy", 0);
-    const target = pointerAt(s.to);
-    if (!s.at) return [callStmt(name, [target, pointerAt(s.from)])];
-    const shift = binary("mul", { kind: "cast", type: "i32", a: read("i64", s.at) }, i32(s.bytes));
-    return [callStmt(name, [advance(target, shift), pointerAt(s.from)])];
+    const [target, source] = [pointerAt(s.to), pointerAt(s.from)];
+    if (!s.at) return [called(functions.add([copyFunction(s.bytes, isApart(s))], "copy", 0), [target, source])];
+    const name = functions.add([copyAtFunction(s.bytes, s.to.storage.bytes)], "copy_at", 0);
+    return [called(name, [target, source, pointerAt(s.at)])];
   };
 
   const meetings = new Meetings(plan);
@@ -190,10 +197,10 @@ export function buildProgram(
         case "kernel":
           return meeting(s, [call(s)], sharedFunctions(s.lowered.functions).size > 0);
         case "copy":
-          return meeting(s, copy(s), sharedFunctions([copyFunction(s.bytes, isApart(s))]).size > 0);
+          return meeting(s, copy(s), !s.at && sharedFunctions([copyFunction(s.bytes, isApart(s))]).size > 0);
         case "margins": {
           const margins = marginsFunction(s.place.storage, s.around);
-          const clear = callStmt(functions.add([margins], "margins", 0), [pointerTo(s.place.buffer)]);
+          const clear = called(functions.add([margins], "margins", 0), [pointerTo(s.place.buffer)]);
           return meeting(s, [clear], sharedFunctions([margins]).size > 0);
         }
         case "tiles": {
@@ -217,8 +224,8 @@ export function buildProgram(
           const steering = [s.trips, s.cond, s.count];
           const before = team && meetings.beforeReading(steering) ? [barrier] : [];
           const again = binary("and", read("bool", s.cond), compare("lt", read("i64", s.count), read("i64", s.trips)));
-          const next = store("i64", base(s.count).ptr, add(read("i64", s.count), constant("i64", 1)), base(s.count).offset);
           const inside = statements(s.body);
+          const next = called(functions.add([countFunction], "count", 0), [pointerAt(s.count)]);
           // All have read the count before it moves on, and nobody reads it again before it has.
           const step = team ? [barrier, if_(compare("eq", rank, i32(0)), [next]), barrier] : [next];
           meetings.met();
@@ -236,5 +243,5 @@ export function buildProgram(
     params: [pointer("weights", "read", Math.max(16, image.bytes)), pointer("arena", "readwrite", end)],
     body: range === undefined ? each.flat() : withinRange(each, arena, range),
   };
-  return { program: { functions: [...functions.list, run], entry: "run", faults }, order };
+  return { program: { functions: [...functions.list, run], entry: "run", faults }, order, calls };
 }

@@ -11,6 +11,7 @@ import { inline } from "./inline.ts";
 import { nameShared } from "./name-shared.ts";
 import { scalarize } from "./scalarize.ts";
 import { shareOut } from "./share-out.ts";
+import { spreadOut } from "./spread-out.ts";
 
 /** A whole-program rewrite that leaves the meaning alone, up to the rounding of `fma` and of mathematical functions. */
 export interface KernelPass {
@@ -21,6 +22,7 @@ export interface KernelPass {
 }
 
 export const kernelPasses: readonly KernelPass[] = [
+  spreadOut,
   shareOut,
   nameShared,
   scalarize,

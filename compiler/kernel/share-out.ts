@@ -8,7 +8,10 @@ import type { KernelPass } from "./legalize.ts";
 export const shareOut: KernelPass = {
   name: "share-out",
   establishes: "no parallel loops; neither barriers nor `team` unless the target has threads",
-  run: (program, can) => ({ ...program, functions: program.functions.map(can.threads ? shareFunc : aloneFunc) }),
+  run: (program, can) => ({
+    ...program,
+    functions: program.functions.map((f) => (f.grid ? f : can.threads ? shareFunc(f) : aloneFunc(f))),
+  }),
 };
 
 type For = Stmt & { readonly kind: "for" };

@@ -36,11 +36,13 @@ function slice(whole: Storage, axis: number, start: number, shape: readonly numb
   return { ...whole, name: `${whole.name}[${start}..]`, shape, offset, zeroed: whole.zeroed && axis <= 1 };
 }
 
-export function assignStorage(graph: Graph): Assignment {
+/** `plain`: every value lies flat, or in a slice of one that does. */
+export function assignStorage(graph: Graph, plain = false): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
   for (const node of order) {
     const { ops } = graph;
+    if (plain) break;
     const want = tilesWantRows(node, ops) ?? wantsRows(node, ops) ?? transposedWantsRows(node, ops) ?? poolWantsRows(node, ops);
     if (!want) continue;
     if (want.input) margins.set(want.input, widest(margins.get(want.input), want.margin));
@@ -49,7 +51,7 @@ export function assignStorage(graph: Graph): Assignment {
   // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
   const concats = order.filter((n) => isConcat(n));
   const storages = new Map<Value, Storage>();
-  const tokens = assignFeatures(graph, (v) => margins.has(v));
+  const tokens: ReadonlyMap<Value, Storage> = plain ? new Map() : assignFeatures(graph, (v) => margins.has(v));
   const isAssigned = (v: Value): boolean => tokens.has(v) || (margins.has(v) && isFree(graph, v.node));
   const storageOf = (v: Value): Storage => {
     let s = storages.get(v);

@@ -8,6 +8,8 @@ import { elementCount } from "../../ir/tensor.ts";
 import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
+import { lowerForDevice } from "./device/lower.ts";
+import { moveElements } from "./device/move.ts";
 import { lowerGeneric } from "./generic/kernel.ts";
 import { lowerRows } from "./generic/rows.ts";
 import { spareMargins } from "./margins.ts";
@@ -60,7 +62,7 @@ class GraphLowering {
     this.#graph = graph;
     this.#can = can;
     this.#env = new Map(params);
-    this.#layout = assignStorage(graph);
+    this.#layout = assignStorage(graph, can.device !== undefined);
   }
 
   #tensorOf = (v: Value) => (v.node.op === "const" ? this.#graph.weights.get(v.node.attrs.ref as string) : undefined);
@@ -93,7 +95,12 @@ class GraphLowering {
 
   #move(from: Place, to: Place, node: Node): void {
     this.#clear(to);
-    this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, to.storage), operands: [from], results: [to] });
+    this.#relay(from, to, node);
+  }
+
+  #relay(from: Place, to: Place, node: Node): void {
+    const lowered = (this.#can.device ? moveElements : lowerRelayout)(from.storage, to.storage);
+    this.steps.push({ kind: "kernel", node, lowered, operands: [from], results: [to] });
   }
 
   #flat = (v: Value, node: Node): Place => this.#in(v, flat(v.type), node);
@@ -143,14 +150,19 @@ class GraphLowering {
     }
     node.results.forEach((r) => this.#env.get(r) ?? this.#result(r));
     if (this.#layout.inPlace(node)) return this.#concat(node);
+    const { device } = this.#can;
     const own = new Map(
-      unit.operands.flatMap((v) => {
+      (device ? [] : unit.operands).flatMap((v) => {
         const storage = readingOf(unit, v, this.place(v).storage, this.#env.get(node.results[0]!)!.storage, this.#graph.ops);
         return storage ? [[v, this.#in(v, storage, node)] as const] : [];
       }),
     );
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
+    if (device) {
+      for (const lowered of lowerForDevice(unit, context, this.#can)) this.#kernel(node, lowered, unit.operands, own);
+      return;
+    }
     const fast = templateFor(unit, context, this.#can) ?? lowerRows(unit, context);
     for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
   }
@@ -180,7 +192,7 @@ class GraphLowering {
       const from = this.place(v);
       const to: Place = { buffer: this.#env.get(node.results[0]!)!.buffer, storage };
       if (from.buffer === to.buffer && sameStorage(from.storage, to.storage)) continue;
-      this.steps.push({ kind: "kernel", node, lowered: lowerRelayout(from.storage, to.storage), operands: [from], results: [to] });
+      this.#relay(from, to, node);
     }
   }
 
@@ -217,7 +229,7 @@ class GraphLowering {
       place: (v: Value) => this.place(v),
       result,
     };
-    const tiles = lowerStripes(node, context, this.#can);
+    const tiles = this.#can.device ? undefined : lowerStripes(node, context, this.#can);
     if (tiles) {
       this.steps.push(tiles);
       return;

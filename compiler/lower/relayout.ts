@@ -1,7 +1,7 @@
 // Kernels that only move data: from one storage to another, plain copies, and the clearing of margins.
 
 import { DTYPES, type TypedArray } from "../../ir/dtype.ts";
-import { add, binary, i32, load, pointer, shuffle, splat, store } from "../../ir/kernel/build.ts";
+import { add, advance, binary, cast, constant, i32, load, mul, pointer, shuffle, splat, store, variable } from "../../ir/kernel/build.ts";
 import { type Expr, type Func, MEMORY_BYTES, type MemoryType } from "../../ir/kernel/types.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { Emitter } from "./generic/emitter.ts";
@@ -149,6 +149,29 @@ export function copyFunction(bytes: number, apart: boolean): Func {
   }
   return { name: "copy", params: [pointer("y", "write", bytes), pointer("x", "read", bytes)], body: em.body };
 }
+
+/** `copy_at(target, source, count)`: `bytes` bytes to the place of that many in the target, of `room` bytes, that `count` (i64) says. */
+export function copyAtFunction(bytes: number, room: number): Func {
+  const em = new Emitter();
+  const [y, x, count] = [em.parameter("y", "ptr"), em.parameter("x", "ptr"), em.parameter("count", "ptr")];
+  // Places of other than whole words begin within words.
+  const memory = bytes % 4 === 0 ? "i32" : "u8";
+  const size = MEMORY_BYTES[memory];
+  const start = em.keep(mul(cast("i32", load("i64", count)), i32(bytes / size)));
+  em.loop("i", i32(0), i32(bytes / size), 1, (i) => {
+    const source = em.address(x, mul(i, i32(size)));
+    em.emit(store(memory, advance(y, mul(add(start, i), i32(size))), load(memory, source.ptr, source.offset)));
+  });
+  const params = [pointer("y", "write", room), pointer("x", "read", bytes), pointer("count", "read", 8)];
+  return { name: "copy_at", params, body: em.body };
+}
+
+/** `count(n)`: one more, i64. */
+export const countFunction: Func = {
+  name: "count",
+  params: [pointer("n", "readwrite", 8)],
+  body: [store("i64", variable("n", "ptr"), add(load("i64", variable("n", "ptr")), constant("i64", 1)))],
+};
 
 /** Zeroes the bytes of a `rows` storage [N, C, H, W] that hold no element; `around`: but not those behind each row. */
 export function marginsFunction(s: Storage, around = false): Func {

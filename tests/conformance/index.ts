@@ -2,7 +2,7 @@
 
 import { type Backend, compileGraph } from "../../compiler/index.ts";
 import { SparsecError } from "../../ir/diagnostics.ts";
-import { isFloat } from "../../ir/dtype.ts";
+import { DTYPES, type DType, isFloat } from "../../ir/dtype.ts";
 import { interpret } from "../../ir/interpret.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { fromF16 } from "../../ir/scalar/f16.ts";
@@ -26,6 +26,8 @@ export interface ConformanceOptions {
   readonly test: TestFunction;
   /** Cases that the backend does not pass, by name, each with the reason: its documentation. */
   readonly skip?: readonly { readonly reason: string; readonly cases: readonly string[] }[];
+  /** Element types that the backend lacks: no case uses them. */
+  readonly without?: readonly DType[];
 }
 
 const CASES: readonly ConformanceCase[] = [...elementwiseCases, ...familyCases];
@@ -55,8 +57,14 @@ function mismatch(actual: Tensor, expected: Tensor): string | undefined {
 }
 
 /** Compiles a case for one variant, runs it, and compares. */
-async function check(c: ConformanceCase, backend: Backend, variant: Backend["variants"][number], executor: Executor): Promise<void> {
-  const { graph, inputs } = sketch(c, standardOps);
+async function check(
+  c: ConformanceCase,
+  backend: Backend,
+  variant: Backend["variants"][number],
+  executor: Executor,
+  types: readonly DType[],
+): Promise<void> {
+  const { graph, inputs } = sketch(c, standardOps, types);
   const names = graph.outputs.map((_, k) => `y${k}`);
   const { artifact } = await compileGraph(graph, names, { backends: [{ ...backend, variants: [variant] }], report: false });
   const model = await load(artifact, { device: `${backend.name}:${variant.name}`, executors: [executor] });
@@ -85,7 +93,8 @@ async function check(c: ConformanceCase, backend: Backend, variant: Backend["var
  * Registers a test for each case and each variant of the backend that runs here. Throws where `skip` names an unknown case. A skipped
  * case is run nowhere; take it off the list when it passes.
  */
-export function conformance(backend: Backend, executor: Executor, { test, skip = [] }: ConformanceOptions): void {
+export function conformance(backend: Backend, executor: Executor, { test, skip = [], without = [] }: ConformanceOptions): void {
+  const types = (Object.keys(DTYPES) as DType[]).filter((t) => !without.includes(t));
   const reasons = new Map(skip.flatMap(({ reason, cases }) => cases.map((name) => [name, reason] as const)));
   for (const name of reasons.keys()) if (!conformanceCases.includes(name)) throw new TypeError(`skip: there is no case '${name}'`);
   for (const variant of backend.variants) {
@@ -95,7 +104,7 @@ export function conformance(backend: Backend, executor: Executor, { test, skip =
     for (const c of CASES) {
       const title = `${backend.name}:${variant.name} ${c.name}`;
       const reason = reasons.get(c.name) ?? runsHere;
-      if (reason === undefined) test(title, () => check(c, backend, variant, executor));
+      if (reason === undefined) test(title, () => check(c, backend, variant, executor, types));
       else test.skip?.(`${title} (${reason})`, async () => {});
     }
   }

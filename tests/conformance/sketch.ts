@@ -9,6 +9,8 @@ import { weightStore } from "../../ir/weights.ts";
 
 export interface Sketch {
   readonly b: GraphBuilder;
+  /** The element types that the backend has. */
+  readonly types: readonly DType[];
   /** An input of the graph; made-up values where none are given (f16 from bits). */
   input(dtype: DType, shape: readonly number[], values?: readonly number[]): Value;
   /** A weight; `keep` says which elements stay, the others being 0. */
@@ -82,6 +84,7 @@ export function withExtremes(t: Tensor, k: number): readonly number[] {
 export function sketch(
   c: Pick<ConformanceCase, "name" | "build">,
   ops: OpSet,
+  types: readonly DType[] = Object.keys(DTYPES) as DType[],
 ): { readonly graph: Graph; readonly inputs: readonly Tensor[] } {
   const weights = weightStore();
   const inputs: Tensor[] = [];
@@ -89,6 +92,7 @@ export function sketch(
   let made = 0;
   const on = (b: GraphBuilder, top: boolean): Sketch => ({
     b,
+    types,
     input(dtype, shape, values) {
       if (!top) throw new TypeError("a region has no inputs of its own");
       const t = values ? tensorOf(dtype, shape, values) : madeUp(dtype, shape, made);
@@ -107,9 +111,9 @@ export function sketch(
     constant: (dtype, shape, values) => b.constant(tensorOf(dtype, shape, values)),
     op: (name, operands, attrs) => b.value(name, operands, attrs),
     ops: (name, operands, attrs) => b.add(name, operands, attrs).results,
-    region(types, build) {
+    region(given, build) {
       const inner = new GraphBuilder(ops, weights);
-      const own = types.map(([dtype, shape], k) => inner.param(`p${k}`, dtype, shape));
+      const own = given.map(([dtype, shape], k) => inner.param(`p${k}`, dtype, shape));
       return { ops, name: "region", params: own, outputs: build(on(inner, false), own), weights };
     },
   });

@@ -23,7 +23,7 @@ export const SCALAR_TARGET: Capabilities = { ...VECTOR_TARGET, vectors: [] };
 export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabilities = VECTOR_TARGET): Tensor[] {
   const lowered = lowerGraph(graph, can);
   const { threads = 1 } = can;
-  const plan = planMemory(lowered, threads);
+  const plan = planMemory(lowered, { threads: threads });
   const writer = createWeightsWriter();
   const image = createImage(writer);
   const outputs = lowered.outputs.map(({ place }) =>

@@ -36,6 +36,7 @@ export const webgpuSkipped = (): string | undefined =>
   );
 
 let shared: GPU | undefined;
+let validator: GPU | undefined;
 
 /** WebGPU on the best software driver here. Only where `webgpuSkipped` says undefined. */
 export const gpu = (): GPU => (shared ??= create!([]));
@@ -49,7 +50,9 @@ export async function gpuDevice(descriptor: GPUDeviceDescriptor = {}): Promise<G
 
 /** A device that validates whatever it is given, with every feature and limit, and runs nothing. Only where the package is installed. */
 export async function nullDevice(): Promise<GPUDevice> {
-  const adapter = await create!(["backend=null"]).requestAdapter();
+  // Dawn's instance must outlive its devices.
+  validator ??= create!(["backend=null"]);
+  const adapter = await validator.requestAdapter();
   if (!adapter) throw new Error("Dawn has no null backend");
   return adapter.requestDevice({ requiredFeatures: [...adapter.features] as GPUFeatureName[] });
 }

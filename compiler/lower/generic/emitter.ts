@@ -1,6 +1,6 @@
 // Emits kernel statements into nested scopes; whatever does not hang on an inner loop is computed outside of it, once.
 
-import { advance, for_, i32, if_, let_, set, variable } from "../../../ir/kernel/build.ts";
+import { advance, div, for_, i32, if_, let_, rem, set, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import { operands } from "../../../ir/kernel/walk.ts";
 import { type Affine, affineOf } from "./affine.ts";
@@ -127,6 +127,24 @@ export class Emitter {
     this.emit(let_(name, value));
     this.#depths.set(name, this.#scopes.length - 1);
     return variable(name, value.type);
+  }
+
+  /** The coordinates of element `number` of a shape, counted along axes in `order`, outermost first; variables of known ranges. */
+  coordinates(number: Expr, shape: readonly number[], order: readonly number[]): Expr[] {
+    const coords: Expr[] = shape.map(() => i32(0));
+    let rest = 1;
+    const count = shape.reduce((a, b) => a * b, 1);
+    for (const axis of order.toReversed()) {
+      const extent = shape[axis]!;
+      if (extent > 1) {
+        const whole = rest === 1 ? number : div(number, i32(rest));
+        const coordinate = this.named("i", rest * extent === count ? whole : rem(whole, i32(extent)));
+        this.#ranges.set((coordinate as Expr & { kind: "var" }).name, { low: 0, high: extent - 1 });
+        coords[axis] = coordinate;
+      }
+      rest *= extent;
+    }
+    return coords;
   }
 
   /** A mutable variable of the current scope. */

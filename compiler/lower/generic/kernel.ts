@@ -26,7 +26,8 @@ export interface GenericContext {
 /** A constant of one element becomes a number in the code. */
 export const isImmediate = (t: Tensor | undefined): t is Tensor => t !== undefined && t.data.length === 1;
 
-function sources(u: Unit, c: GenericContext, ptrs: ReadonlyMap<Value, Expr>): (v: Value) => Source {
+/** What the values of a unit are, given pointers to those that lie in memory. */
+export function sources(u: Unit, c: GenericContext, ptrs: ReadonlyMap<Value, Expr>): (v: Value) => Source {
   const inside = new Set(u.nodes);
   return (v) => {
     if (inside.has(v.node)) return { kind: "node", node: v.node };

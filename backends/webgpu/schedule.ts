@@ -1,0 +1,157 @@
+// Reads the entry of a program as a schedule: each call is a dispatch of a kernel, on the buffers that its pointers point into.
+
+import type { Bound, Command, Condition, DeviceKernel, Placement, Schedule } from "../../compiler/backend.ts";
+import { costOf } from "../../ir/kernel/cost.ts";
+import { type Expr, type Func, MEMORY_BYTES, type PointerParam, type Program, type Stmt } from "../../ir/kernel/types.ts";
+import { errors } from "./diagnostics.ts";
+import { type Binding, printKernel } from "./kernel.ts";
+
+/** A pointer argument: bytes from a region's start. */
+interface Pointer {
+  readonly region: "weights" | "arena";
+  readonly offset: number;
+}
+
+interface Argument extends Pointer {
+  readonly param: PointerParam;
+  /** The buffer that it points into, by its number; weights are one. */
+  readonly buffer: number;
+}
+
+const WEIGHTS = -1;
+const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/** What a device can bind. */
+export interface Limits {
+  readonly buffers: number;
+  /** Bindings start at multiples of it. */
+  readonly alignment: number;
+}
+
+export function scheduleOf(program: Program, placement: Placement, limits: Limits): { readonly schedule: Schedule; readonly text: string } {
+  const functions = new Map(program.functions.map((f) => [f.name, f]));
+  const entry = functions.get(program.entry)!;
+  const [weights, arena] = entry.params;
+  if (!weights || !arena || entry.params.length !== 2) throw errors.badEntry(entry.name, "takes two pointers, the weights and the arena");
+  const { cuts } = placement;
+  const kernels: DeviceKernel[] = [];
+  const texts: string[] = [];
+  const known = new Map<string, number>();
+  const names = new Map<string, number>();
+  const costs = new Map<Func, number>();
+  let calls = 0;
+
+  const pointer = (e: Expr): Pointer => {
+    if (e.kind === "var" && (e.name === weights.name || e.name === arena.name))
+      return { region: e.name === weights.name ? "weights" : "arena", offset: 0 };
+    if (e.kind === "advance" && e.bytes.kind === "const") {
+      const { region, offset } = pointer(e.ptr);
+      return { region, offset: offset + Number(e.bytes.value) };
+    }
+    throw errors.badEntry(entry.name, `passes a pointer out of a ${e.kind}`);
+  };
+  const bufferOf = ({ region, offset }: Pointer): number => (region === "weights" ? WEIGHTS : cuts.findLastIndex((cut) => cut <= offset));
+
+  /** Parameters in bindings: one each, unless a device would see one buffer read and written in one dispatch, or too many buffers. */
+  const grouped = (args: readonly Argument[], most: number): (readonly Argument[])[] => {
+    const groups: Argument[][] = [];
+    const written = new Set(args.filter((a) => a.param.access !== "read").map((a) => a.buffer));
+    for (const a of args) {
+      const same = written.has(a.buffer) && groups.find((g) => g[0]!.buffer === a.buffer);
+      if (same) same.push(a);
+      else groups.push([a]);
+    }
+    if (groups.length <= most) return groups;
+    const buffers = [...new Set(groups.map((g) => g[0]!.buffer))];
+    return buffers.map((b) => groups.filter((g) => g[0]!.buffer === b).flat());
+  };
+
+  const dispatch = (s: Stmt & { kind: "call" }): Command => {
+    const func = functions.get(s.name)!;
+    const args = func.params.map((param, i): Argument => {
+      if (!("access" in param)) throw errors.badEntry(entry.name, `passes ${s.name} a ${param.type}`);
+      const p = pointer(s.args[i]!);
+      return { ...p, param, buffer: bufferOf(p) };
+    });
+    const build = (most: number) => {
+      const groups = grouped(args, most);
+      const starts = groups.map((g) => {
+        const least = Math.min(...g.map((a) => a.offset));
+        return least - (least % limits.alignment);
+      });
+      const bindings = groups.map(
+        (g, k): Binding => ({
+          access: g.some((a) => a.param.access !== "read") ? "readwrite" : "read",
+          params: g.map((a) => ({ name: a.param.name, offset: a.offset - starts[k]! })),
+        }),
+      );
+      const key = `${func.name} ${JSON.stringify(bindings)}`;
+      return { groups, starts, bindings, key };
+    };
+    let chosen = build(limits.buffers);
+    let number = known.get(chosen.key);
+    if (number === undefined) {
+      let printed = printKernel({ func, bindings: chosen.bindings }, functions);
+      if (chosen.bindings.length + (printed.asserts ? 1 : 0) > limits.buffers) {
+        chosen = build(limits.buffers - 1);
+        printed = printKernel({ func, bindings: chosen.bindings }, functions);
+      }
+      const count = chosen.bindings.length + (printed.asserts ? 1 : 0);
+      if (count > limits.buffers) throw errors.tooManyBuffers(func.name, count, limits.buffers);
+      number = known.get(chosen.key) ?? kernels.length;
+      if (number === kernels.length) {
+        const n = (names.get(func.name) ?? 0) + 1;
+        names.set(func.name, n);
+        const name = n === 1 ? func.name : `${func.name}.${n}`;
+        const access = chosen.bindings.map((b, k) =>
+          printed.text.includes(`@binding(${k}) var<storage, read>`) && b.access === "read" ? "read" : "readwrite",
+        );
+        kernels.push({
+          name,
+          access: [...access, ...(printed.asserts ? (["readwrite"] as const) : [])],
+          workgroups: func.grid!.workgroups,
+        });
+        texts.push(`//// ${name}\n${printed.text}`);
+      }
+      known.set(chosen.key, number);
+    }
+    const kernel = kernels[number]!;
+    const bind = chosen.groups.map((g, k): Bound => {
+      const end = Math.max(...g.map((a) => a.offset + a.param.bytes));
+      return { region: g[0]!.region, offset: chosen.starts[k]!, bytes: Math.max(16, roundUp(end - chosen.starts[k]!, 16)) };
+    });
+    const fault: Bound[] = kernel.access.length > bind.length ? [{ region: "fault", offset: 0, bytes: 4 }] : [];
+    if (!costs.has(func)) costs.set(func, costOf(func, functions));
+    return { kind: "dispatch", kernel: number, bind: [...bind, ...fault], step: placement.steps[calls++] ?? 0, cost: costs.get(func)! };
+  };
+
+  /** A value that steers: a number, or where it lies. */
+  const word = (e: Expr): Bound | number => {
+    if (e.kind === "const") return Number(e.value);
+    if (e.kind === "load") {
+      const { region, offset } = pointer(e.ptr);
+      return { region, offset: offset + e.offset, bytes: MEMORY_BYTES[e.memory] };
+    }
+    throw errors.badEntry(entry.name, `is steered by a ${e.kind}`);
+  };
+  const condition = (e: Expr): Condition => {
+    if (e.kind === "binary" && e.op === "and") return { kind: "both", a: condition(e.a), b: condition(e.b) };
+    if (e.kind === "compare" && e.op === "lt") return { kind: "less", a: word(e.a), b: word(e.b) };
+    return { kind: "flag", flag: word(e) };
+  };
+  const commands = (body: readonly Stmt[]): Command[] =>
+    body.map((s): Command => {
+      switch (s.kind) {
+        case "call":
+          return dispatch(s);
+        case "if":
+          return { kind: "if", cond: condition(s.cond), then: commands(s.then), else: commands(s.else) };
+        case "while":
+          return { kind: "while", cond: condition(s.cond), body: commands(s.body) };
+        default:
+          throw errors.badEntry(entry.name, `has a ${s.kind} of its own`);
+      }
+    });
+  const list = commands(entry.body);
+  return { schedule: { cuts, kernels, commands: list }, text: texts.join("\n") };
+}

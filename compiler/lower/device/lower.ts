@@ -1,0 +1,18 @@
+// The menu of kernels for devices, in the order in which they are offered a unit; the generic way takes what is left.
+
+import type { Capabilities } from "../../backend.ts";
+import type { GenericContext } from "../generic/kernel.ts";
+import type { Lowered } from "../template.ts";
+import type { Unit } from "../unit.ts";
+import { lowerElements } from "./elements.ts";
+
+const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [];
+
+/** Kernels for the results of a unit. Needs `isGeneric(u)`. */
+export function lowerForDevice(u: Unit, c: GenericContext, can: Capabilities): readonly Lowered[] {
+  for (const lower of MENU) {
+    const lowered = lower(u, c, can);
+    if (lowered) return [lowered];
+  }
+  return lowerElements(u, c);
+}

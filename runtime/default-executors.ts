@@ -1,7 +1,22 @@
-// The executors that come with the runtime, in the order of preference.
+// The executors that come with the runtime. Each is loaded when a variant of its backend is tried first.
 
-import type { Executor } from "./executor.ts";
-import { jsExecutor } from "./executors/js.ts";
-import { wasmExecutor } from "./executors/wasm.ts";
+import type { DeviceExecutor, Executor, HostExecutor } from "./executor.ts";
 
-export const defaultExecutors: readonly Executor[] = [wasmExecutor, jsExecutor];
+const host = (backend: string, load: () => Promise<HostExecutor>): HostExecutor => ({
+  backend,
+  unsupported: async (variant) => (await load()).unsupported(variant),
+  instantiate: async (code, variant) => (await load()).instantiate(code, variant),
+});
+
+const device = (backend: string, load: () => Promise<DeviceExecutor>): DeviceExecutor => ({
+  backend,
+  unsupported: async (variant, wants) => (await load()).unsupported(variant, wants),
+  doubt: async (variant, wants) => (await load()).doubt(variant, wants),
+  open: async (code, variant, setting) => (await load()).open(code, variant, setting),
+});
+
+export const defaultExecutors: readonly Executor[] = [
+  host("wasm", async () => (await import("./executors/wasm.ts")).wasmExecutor),
+  host("js", async () => (await import("./executors/js.ts")).jsExecutor),
+  device("webgpu", async () => (await import("./executors/webgpu.ts")).webgpuExecutor),
+];

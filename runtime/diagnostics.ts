@@ -95,6 +95,18 @@ export const errors = {
   badOption: (why: string) => new SparsecError("bad-option", why),
   fault: (model: string, why: string) => new SparsecError("fault", why, at(model)),
   trap: (model: string, why: string) => new SparsecError("trap", `the run was stopped: ${why}`, at(model)),
+  noWebGPU: (why: string, hint: string) => new SparsecError("no-webgpu", why, undefined, hint),
+  outOfMemory: (model: string, why: string) =>
+    new SparsecError("out-of-memory", `the device has too little memory: ${why}`, at(model), "free some, or load it for another device"),
+  deviceLost: (model: string, why: string) =>
+    new SparsecError(
+      "device-lost",
+      `the device was lost: ${why}`,
+      at(model),
+      "load the model again, on another device if this one fails again",
+    ),
+  internal: (model: string, why: string) =>
+    new SparsecError("internal", `the device refuses the program: ${why}`, at(model), "please report this, with the model if you can"),
   disposed: (model: string) => new SparsecError("disposed", "the model was disposed of", at(model), "load it again"),
   notSynchronous: (model: string, why: string) =>
     new SparsecError("not-synchronous", `runSync() is not possible: ${why}`, at(model), "use run()"),

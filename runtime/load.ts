@@ -1,9 +1,10 @@
 // load(): reads an artifact, chooses the variant that runs here, and makes it ready to run.
 
 import { type Manifest, type VariantManifest, WEIGHTS } from "./artifact.ts";
+import { candidatesFor, chooseDevice, chooseThreads, type Preference, title } from "./choose.ts";
 import { defaultExecutors } from "./default-executors.ts";
-import { errors, SparsecError, said, show } from "./diagnostics.ts";
-import { aligned, type Code, type Executor, type Instance } from "./executor.ts";
+import { errors, SparsecError, said } from "./diagnostics.ts";
+import { aligned, type Code, type DeviceInstance, type Executor, type Instance, type Setting, type Wants } from "./executor.ts";
 import type { Inputs } from "./inputs.ts";
 import { parseManifest } from "./manifest.ts";
 import { createModel, type Model, type ModelInfo } from "./model.ts";
@@ -13,13 +14,18 @@ import { sha256 } from "./sha256.ts";
 import { type ArtifactSource, openSource, type Source } from "./source.ts";
 import { turboFor } from "./turbo.ts";
 
-export interface LoadOptions {
+export interface LoadOptions extends Wants {
   /**
-   * "auto" (wasm, then js, then what else the artifact holds), a backend ("wasm") or one variant ("wasm:baseline").
-   * When left out, the environment variable SPARSEC_DEVICE where there is one, else "auto".
+   * "auto", a backend ("wasm", "webgpu") or one variant ("wasm:baseline"). When left out, "webgpu" where `gpu` is given, the environment
+   * variable SPARSEC_DEVICE where there is one, else "auto".
    */
   readonly device?: string | undefined;
-  /** Executors of backends besides wasm and js; they come before the runtime's own. */
+  /**
+   * In which order "auto" tries backends: for "latency" wasm, then js, then what else the artifact holds; for "throughput" webgpu first.
+   * A software adapter comes last. "latency" when left out; `info()` prints the rule.
+   */
+  readonly prefer?: Preference | undefined;
+  /** Executors of backends besides the runtime's own; they come before those. */
   readonly executors?: readonly Executor[] | undefined;
   /** Code compiled or imported beforehand, by file name: a WebAssembly.Module, or the namespace of an ES module. It is not hashed. */
   readonly modules?: Readonly<Record<string, unknown>> | undefined;
@@ -39,93 +45,92 @@ export interface LoadOptions {
   readonly calibrate?: boolean | undefined;
 }
 
-const PREFERENCE: readonly string[] = ["wasm", "js"];
-
 /** Throws a SparsecError for whatever is wrong with the artifact, the options or the place it is to run in. */
 export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, options: LoadOptions = {}): Promise<Model<I, O>> => {
   const artifact = openSource(source);
   const manifest = parseManifest(await artifact.manifest(), artifact.label);
-  const { device, from } = chooseDevice(options);
-  const threads = chooseThreads(options);
-  const candidates = candidatesFor(manifest, device, threads, artifact.label);
+  const choice = chooseDevice(options);
+  const threads = chooseThreads(options.threads);
+  const candidates = [...candidatesFor(manifest, choice, threads, artifact.label)];
   const turbo = turboFor(options.turbo);
   const executors = [...(options.executors ?? []), ...defaultExecutors];
-  const readOnce = reader(artifact, manifest, options.verify ?? true);
+  const reader = createReader(artifact, manifest, options.verify ?? true);
+  const setting: Setting = { manifest, gpu: options.gpu, profile: options.profile, weights: () => reader.read(WEIGHTS) };
 
   const skipped: { variant: string; reason: string }[] = [];
+  const refusals: { readonly variant: VariantManifest; readonly why: string | SparsecError }[] = [];
+  const doubted = new Set<VariantManifest>();
   for (const variant of candidates) {
+    const skip = (why: string | SparsecError): void => void skipped.push({ variant: title(variant), reason: said(why) });
+    const refuse = (why: string | SparsecError): void => {
+      refusals.push({ variant, why });
+      skip(why);
+    };
     const executor = executors.find((e) => e.backend === variant.backend);
-    const reason = executor ? executor.unsupported(variant) : `no executor for backend '${variant.backend}' was given`;
-    if (executor && reason === undefined) {
-      const [code, weights] = await inOrder(
-        codeOf(variant, artifact, options, readOnce),
-        readOnce(variant.sections.length ? WEIGHTS : undefined),
-      );
-      const instance = await start(executor, code, variant);
-      if (typeof instance !== "string") {
-        const info: ModelInfo = {
-          name: manifest.name,
-          backend: variant.backend,
-          variant: variant.name,
-          why: `${from} is '${device}', and ${skipped.length ? "the variants before it do not run here" : "it comes first"}`,
-          threads: 1,
-          whyThreads: threads > 1 ? "the variant is for one thread" : "one was asked for",
-          turbo,
-          memory: { weights: variant.weights, arena: variant.arena },
-          skipped,
-        };
-        // The caller knows the types of its model; the names are checked on every run.
-        const model = await finish(manifest, variant, instance, weights, info, threads, options.calibrate ?? true);
-        if (artifact.fresh) free(weights);
-        return model as unknown as Model<I, O>;
-      }
-      skipped.push({ variant: title(variant), reason: instance });
-    } else skipped.push({ variant: title(variant), reason: reason! });
+    const refusal = executor ? await refusalOf(executor, variant, setting) : `no executor for backend '${variant.backend}' was given`;
+    if (!executor || refusal !== undefined) {
+      refuse(refusal!);
+      continue;
+    }
+    const asked = choice.device === "auto" && !doubted.has(variant) && "open" in executor;
+    const doubt = asked ? await executor.doubt(variant, setting) : undefined;
+    if (doubt !== undefined) {
+      // Its turn comes again at the end.
+      candidates.push(variant);
+      doubted.add(variant);
+      skip(doubt);
+      continue;
+    }
+    const instance = await start(executor, await codeOf(variant, artifact, options, reader), variant, setting);
+    if (typeof instance === "string" || instance instanceof SparsecError) {
+      refuse(instance);
+      continue;
+    }
+    const info: ModelInfo = {
+      name: manifest.name,
+      backend: variant.backend,
+      variant: variant.name,
+      ...("adapter" in instance ? { adapter: instance.adapter } : {}),
+      why: `${choice.from}, and ${skipped.length ? "the variants before it do not run here" : "it comes first"}`,
+      threads: 1,
+      whyThreads: threads > 1 ? "the variant is for one thread" : "one was asked for",
+      turbo,
+      memory: { weights: variant.weights, arena: variant.arena },
+      skipped,
+    };
+    // The caller knows the types of its model; the names are checked on every run.
+    const model = await finish(variant, instance, setting, info, threads, options.calibrate ?? true);
+    await reader.forget();
+    return model as unknown as Model<I, O>;
   }
+  const [first, ...others] = refusals.map(({ why }) => why);
+  // Where the device was named, and one thing alone stands against it, that is the error.
+  if (choice.device !== "auto" && first instanceof SparsecError && others.every((o) => o instanceof SparsecError && o.code === first.code))
+    throw first;
   throw errors.noVariant(
     artifact.label,
-    device,
-    skipped.map((s) => `${s.variant}: ${s.reason}`),
+    choice.device,
+    refusals.map(({ variant, why }) => `${title(variant)}: ${said(why)}`),
   );
 };
 
-/** Both at once; where both fail, the error is always the first one's. */
-const inOrder = async <A, B>(first: Promise<A>, second: Promise<B>): Promise<readonly [A, B]> => {
-  second.catch(() => {});
-  return [await first, await second];
-};
-
-const title = (variant: VariantManifest): string => `${variant.backend}:${variant.name}`;
-
-const chooseDevice = ({ device }: LoadOptions): { readonly device: string; readonly from: string } => {
-  if (device !== undefined) {
-    if (typeof device !== "string") throw errors.badOption(`device must be a string such as "auto" or "wasm", not ${show(device)}`);
-    return { device, from: "the device asked for" };
+/** Why a variant does not run here, if it does not. */
+const refusalOf = async (executor: Executor, variant: VariantManifest, wants: Wants): Promise<string | SparsecError | undefined> => {
+  try {
+    return await executor.unsupported(variant, wants);
+  } catch (thrown) {
+    return thrown instanceof SparsecError ? thrown : said(thrown);
   }
-  const environment = globalThis.process?.env?.SPARSEC_DEVICE;
-  return environment ? { device: environment, from: "SPARSEC_DEVICE" } : { device: "auto", from: "the device" };
 };
 
-const chooseThreads = ({ threads = 1 }: LoadOptions): number => {
-  if (threads === "auto") return Number.POSITIVE_INFINITY;
-  if (Number.isSafeInteger(threads) && threads >= 1) return threads;
-  throw errors.badOption(`threads must be a positive integer or "auto", not ${show(threads)}`);
-};
+interface Reader {
+  /** The bytes of a file, checked against the manifest. */
+  read(name: string): Promise<Uint8Array>;
+  /** Frees what was read: it is read again if it is asked for again. */
+  forget(): Promise<void>;
+}
 
-/** The variants that a device names, in the order to try them: those for teams of threads first, or only where named in full. */
-const candidatesFor = ({ variants }: Manifest, device: string, threads: number, label: string): readonly VariantManifest[] => {
-  const backends = (v: VariantManifest): number => (PREFERENCE.includes(v.backend) ? PREFERENCE.indexOf(v.backend) : PREFERENCE.length);
-  const teams = (v: VariantManifest): number => (v.threads === undefined ? 1 : 0);
-  const named = variants.filter((v) => device === "auto" || v.backend === device || title(v) === device);
-  if (!named.length) throw errors.unknownDevice(label, device, variants.map(title));
-  const wanted = named.filter((v) => threads > 1 || v.threads === undefined || title(v) === device);
-  return wanted.sort((a, b) => (device === "auto" ? backends(a) - backends(b) : 0) || teams(a) - teams(b));
-};
-
-type ReadOnce = (name: string | undefined) => Promise<Uint8Array>;
-
-/** Reads a file of the artifact, checked against the manifest, once. */
-const reader = (artifact: Source, manifest: Manifest, verify: boolean): ReadOnce => {
+const createReader = (artifact: Source, manifest: Manifest, verify: boolean): Reader => {
   const read = async (name: string): Promise<Uint8Array> => {
     const expected = manifest.files[name]!;
     const bytes = await artifact.read(name, expected.bytes);
@@ -134,27 +139,46 @@ const reader = (artifact: Source, manifest: Manifest, verify: boolean): ReadOnce
     return bytes;
   };
   const taken = new Map<string, Promise<Uint8Array>>();
-  return async (name) => {
-    if (name === undefined) return new Uint8Array();
-    if (!taken.has(name)) taken.set(name, read(name));
-    return taken.get(name)!;
+  return {
+    async read(name) {
+      if (!taken.has(name)) taken.set(name, read(name));
+      return taken.get(name)!;
+    },
+    async forget() {
+      const weights = await taken.get(WEIGHTS);
+      if (artifact.fresh && weights) free(weights);
+      taken.clear();
+    },
   };
 };
 
-const codeOf = async ({ code }: VariantManifest, artifact: Source, { modules }: LoadOptions, readOnce: ReadOnce): Promise<Code> => {
+/** The code, while the weights are being read, too. Where both fail, the error is always the code's. */
+const codeOf = async (variant: VariantManifest, artifact: Source, { modules }: LoadOptions, { read }: Reader): Promise<Code> => {
+  const { code, sections } = variant;
+  const weights = sections.length ? read(WEIGHTS) : undefined;
+  weights?.catch(() => {});
   const url = artifact.url(code);
-  if (modules && Object.hasOwn(modules, code)) return { module: modules[code] };
-  return { bytes: await readOnce(code), ...(url ? { url } : {}) };
+  const found = modules && Object.hasOwn(modules, code) ? { module: modules[code] } : { bytes: await read(code), ...(url ? { url } : {}) };
+  await weights;
+  return found;
 };
 
 /** The program in its memory, or why it does not start here (a policy forbids wasm, memory is short). */
-const start = async (executor: Executor, code: Code, variant: VariantManifest): Promise<Instance | string> => {
-  let instance: Instance;
+const start = async (
+  executor: Executor,
+  code: Code,
+  variant: VariantManifest,
+  setting: Setting,
+): Promise<Instance | DeviceInstance | string | SparsecError> => {
+  let instance: Instance | DeviceInstance;
   try {
-    instance = await executor.instantiate(code, variant);
+    instance = "open" in executor ? await executor.open(code, variant, setting) : await executor.instantiate(code, variant);
   } catch (thrown) {
-    return said(thrown);
+    // What is wrong with the artifact is wrong for every variant.
+    if (thrown instanceof SparsecError && thrown.code === "corrupt") throw thrown;
+    return thrown instanceof SparsecError && "open" in executor ? thrown : said(thrown);
   }
+  if (!("buffer" in instance)) return instance;
   const { buffer, weights, arena } = instance;
   if (weights % 64 || arena % 64 || weights + aligned(variant.weights) > arena || arena + variant.arena > buffer.byteLength) {
     instance.dispose();
@@ -164,16 +188,18 @@ const start = async (executor: Executor, code: Code, variant: VariantManifest): 
 };
 
 const finish = async (
-  manifest: Manifest,
   variant: VariantManifest,
-  instance: Instance,
-  weights: Uint8Array,
+  instance: Instance | DeviceInstance,
+  setting: Setting,
   info: ModelInfo,
   wanted: number,
   calibrate: boolean,
 ): Promise<Model> => {
+  const { manifest } = setting;
   try {
-    fillImage(new Uint8Array(instance.buffer, instance.weights, variant.weights), weights, variant.sections);
+    if (!("buffer" in instance)) return createModel(manifest, variant, instance, info);
+    if (variant.sections.length)
+      fillImage(new Uint8Array(instance.buffer, instance.weights, variant.weights), await setting.weights(), variant.sections);
     const team = wanted > 1 ? await instance.gather?.(wanted, calibrate) : undefined;
     return createModel(manifest, variant, instance, team ? { ...info, threads: team.threads, whyThreads: team.why } : info);
   } catch (thrown) {

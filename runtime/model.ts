@@ -1,23 +1,36 @@
 // A loaded model: runs one inference at a time in its own memory, in the order of the calls.
 
-import type { Manifest, Port, Slot, VariantManifest } from "./artifact.ts";
-import { errors, SparsecError, said } from "./diagnostics.ts";
-import { type TypedArray, viewOf } from "./dtype.ts";
-import type { Instance } from "./executor.ts";
-import { bindInputs, elementCount, type InputPlace, type Inputs, inputNamed } from "./inputs.ts";
-import { chooseOutputs, collectOutputs, type OutputPlace, type Outputs, outputNamed } from "./outputs.ts";
+import type { Command, Manifest, Port, StepInfo, VariantManifest } from "./artifact.ts";
+import { errors, SparsecError, said, show } from "./diagnostics.ts";
+import type { TypedArray } from "./dtype.ts";
+import type { DeviceInstance, Instance } from "./executor.ts";
+import { bindInputs, type GPUInput, type Inputs, inputNamed } from "./inputs.ts";
+import { chooseOutputs, collectBuffers, collectOutputs, type GPUTensor, type OutputPlace, type Outputs, outputNamed } from "./outputs.ts";
+import { createProgram, type Program } from "./program.ts";
 import type { Turbo } from "./turbo.ts";
 
 export interface RunOptions {
   /** Names of the outputs to copy out; all, when left out. */
   readonly outputs?: readonly string[];
+  /** "gpu" leaves outputs on the device, each in a buffer of its own, for a model that runs on one; "host" when left out. */
+  readonly output?: "host" | "gpu";
 }
+
+/** What one step took in the last run. */
+export interface StepTime extends StepInfo {
+  readonly ms: number;
+}
+
+/** Inputs of which some may be on the model's device. */
+export type OnDevice<I> = { readonly [K in keyof I]: I[K] | GPUInput };
 
 export interface ModelInfo {
   /** The model's name. */
   readonly name: string;
   readonly backend: string;
   readonly variant: string;
+  /** The device's name, for variants of devices. */
+  readonly adapter?: string;
   /** Why this variant was taken, in a sentence. */
   readonly why: string;
   /** Threads that share a run, and why so many. */
@@ -37,9 +50,11 @@ export interface Model<I = Inputs, O = Outputs> {
   /**
    * One inference. Outputs are fresh copies. Calls that overlap run one after the other, in order; the inputs of a call that
    * waits are read when its turn comes. An input may be left out once its view was taken, and only then: the run takes what
-   * lies there. Rejects with `bad-input`, `bad-option`, `fault`, `trap` or `disposed`.
+   * lies there. Rejects with `bad-input`, `bad-option`, `fault`, `trap` or `disposed`, on a device also with `device-lost`,
+   * `out-of-memory` or `internal`.
    */
-  run(inputs?: I, options?: RunOptions): Promise<O>;
+  run(inputs: OnDevice<I> | undefined, options: RunOptions & { readonly output: "gpu" }): Promise<{ readonly [K in keyof O]: GPUTensor }>;
+  run(inputs?: OnDevice<I>, options?: RunOptions): Promise<O>;
   /** The same without a promise, where the executor is synchronous and no run is under way; throws `not-synchronous` elsewhere. */
   runSync(inputs?: I, options?: RunOptions): O;
   /** `runSync` on views alone: what all inputs hold becomes what the outputs hold. Nothing is copied or allocated. */
@@ -55,34 +70,23 @@ export interface Model<I = Inputs, O = Outputs> {
    * output that is a constant is a copy. Throws `bad-option`, `disposed`, or `dynamic-shape` where only a run knows the extents.
    */
   output<K extends keyof O & string>(name: K): O[K] extends { readonly data: infer T } ? T : never;
+  /**
+   * Runs once, on whatever the inputs hold, so that the first run is as fast as later ones: drivers and engines finish compiling when code
+   * runs. A model with loops, which might not end, stays cold.
+   */
+  warmup(): Promise<void>;
   info(): ModelInfo;
+  /** What each step took in the last run, on a device that measures it and loaded with `profile`; undefined elsewhere. */
+  profile(): readonly StepTime[] | undefined;
   /** Frees the memory, after the run that is under way if there is one; runs that wait reject with `disposed`. */
   dispose(): void;
   [Symbol.dispose](): void;
 }
 
-/** All that holds a model's memory. */
-interface Program {
-  readonly instance: Instance;
-  readonly inputs: ReadonlyMap<string, InputPlace>;
-  readonly outputs: ReadonlyMap<string, OutputPlace>;
-  /** The arena as words. */
-  readonly arena: Int32Array;
-}
+/** Runs no one wants anything of but that they have been. */
+const NOTHING: readonly OutputPlace[] = [];
 
-const createProgram = (manifest: Manifest, variant: VariantManifest, instance: Instance): Program => {
-  const view = (slot: Slot, port: Port): TypedArray =>
-    viewOf(port.dtype, instance.buffer, instance[slot.region] + slot.offset, elementCount(port.shape));
-  const output = (slot: Slot, port: Port): OutputPlace => ({ port, view: view(slot, port), extents: slot.extents, region: slot.region });
-  return {
-    instance,
-    inputs: new Map(manifest.inputs.map((port, i) => [port.name, { port, view: view(variant.inputs[i]!, port), held: false }])),
-    outputs: new Map(manifest.outputs.map((port, i) => [port.name, output(variant.outputs[i]!, port)])),
-    arena: new Int32Array(instance.buffer, instance.arena, Math.floor(variant.arena / 4)),
-  };
-};
-
-export const createModel = (manifest: Manifest, variant: VariantManifest, instance: Instance, info: ModelInfo): Model => {
+export const createModel = (manifest: Manifest, variant: VariantManifest, instance: Instance | DeviceInstance, info: ModelInfo): Model => {
   const { name } = manifest;
   let program: Program | undefined = createProgram(manifest, variant, instance);
   let disposed = false;
@@ -105,7 +109,7 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
   };
   /** Lets go of every view, so that the memory is free even where the model is still held. */
   const free = (): void => {
-    program?.instance.dispose();
+    program?.dispose();
     program = undefined;
   };
   const check = (fault: number): void => {
@@ -114,14 +118,11 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
   /** What an engine throws (a trap, exhausted stack or memory) becomes an error of ours. */
   const coded = (thrown: unknown): SparsecError => (thrown instanceof SparsecError ? thrown : errors.trap(name, said(thrown)));
 
-  const attempt = async (given: Inputs | undefined, options: RunOptions | undefined): Promise<Outputs> => {
+  /** Calls `work` with the program, and lets go of it after. */
+  const attempt = async <T>(work: (current: Program) => Promise<T>): Promise<T> => {
     const current = enter();
     try {
-      const chosen = chooseOutputs(current.outputs, options?.outputs);
-      bindInputs(name, current.inputs, given);
-      const fault = current.instance.run();
-      check(typeof fault === "number" ? fault : await fault);
-      return collectOutputs(name, chosen, current.arena);
+      return await work(current);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
@@ -129,16 +130,40 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     }
   };
 
-  const run = (given?: Inputs, options?: RunOptions): Promise<Outputs> => {
-    if (!running && !waiting) return track(attempt(given, options));
+  /** At once where nothing runs or waits, so that a synchronous program has run when this returns; else in turn. */
+  const inTurn = <T>(work: (current: Program) => Promise<T>): Promise<T> => {
+    if (!running && !waiting) return track(attempt(work));
     waiting++;
     return track(
       last.then(() => {
         waiting--;
-        return attempt(given, options);
+        return attempt(work);
       }),
     );
   };
+  const run = (given?: Inputs, options?: RunOptions) =>
+    inTurn(async (current) => {
+      const chosen = chooseOutputs(current.outputs, options?.outputs);
+      const keep = options?.output === "gpu";
+      if (keep) mayStay(current, chosen);
+      else if (options?.output !== undefined && options.output !== "host")
+        throw errors.badOption(`output is "host" or "gpu", not ${show(options.output)}`);
+      bindInputs(name, current.inputs, given);
+      const fault = current.run(chosen, keep);
+      check(typeof fault === "number" ? fault : await fault);
+      return keep ? collectBuffers(chosen) : collectOutputs(name, chosen, current.extent);
+    });
+  /** Throws where outputs cannot stay on a device. */
+  const mayStay = (current: Program, chosen: readonly OutputPlace[]): void => {
+    if (!current.device) throw errors.badOption(`output: "gpu" needs a model that runs on a GPU; this one runs on ${info.backend}`);
+    const dynamic = chosen.find(({ extents }) => extents.some((extent) => typeof extent !== "number"));
+    if (dynamic) throw errors.dynamicView(name, dynamic.port.name);
+  };
+  const warmup = (): Promise<void> =>
+    inTurn(async (current) => {
+      // Inputs of zeros may be at fault; that says nothing of later ones.
+      if (!loops(variant)) await current.run(NOTHING, false);
+    });
   const track = <T>(job: Promise<T>): Promise<T> => {
     const settled = (): void => {};
     last = job.then(settled, settled);
@@ -146,20 +171,21 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
   };
 
   /** Runs at once; copies are made of the outputs chosen, if any. */
-  const runNow = (given: Inputs | undefined, chosen: Iterable<OutputPlace> | undefined): Outputs | undefined => {
+  const runNow = (given: Inputs | undefined, chosen: readonly OutputPlace[] | undefined): Outputs | undefined => {
+    if (alive().device) throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
     if (running || waiting) throw errors.notSynchronous(name, "another run is under way");
     const current = enter();
     let underWay = false;
     try {
       bindInputs(name, current.inputs, given);
-      const fault = current.instance.run();
+      const fault = current.run(NOTHING, false);
       if (typeof fault !== "number") {
         underWay = true;
         track(fault).then(leave, leave);
         throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
       }
       check(fault);
-      return chosen && collectOutputs(name, chosen, current.arena);
+      return chosen && collectOutputs(name, chosen, current.extent);
     } catch (thrown) {
       throw coded(thrown);
     } finally {
@@ -185,8 +211,20 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     disposed = true;
     if (!running) free();
   };
+  const profile = () =>
+    alive()
+      .times()
+      ?.map((ms, step) => ({ ...variant.steps[step]!, ms }));
   const ports = { inputs: manifest.inputs, outputs: manifest.outputs };
-  const model = { ...ports, run, runSync, invoke, input, output, info: () => info, dispose, [Symbol.dispose]: dispose };
+  const runs = { run, runSync, invoke, warmup };
+  const model = { ...ports, ...runs, input, output, info: () => info, profile, dispose, [Symbol.dispose]: dispose };
   // The names are checked at every call; only an artifact's model.d.ts knows the array of each.
   return model as unknown as Model;
+};
+
+/** Whether a run may last for ever on the wrong inputs. */
+const loops = ({ steps, schedule }: VariantManifest): boolean => {
+  const within = (commands: readonly Command[]): boolean =>
+    commands.some((c) => c.kind === "while" || (c.kind === "if" && (within(c.then) || within(c.else))));
+  return steps.some(({ kernel }) => kernel === "loop") || within(schedule?.commands ?? []);
 };

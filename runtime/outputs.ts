@@ -12,17 +12,27 @@ export interface Tensor<D extends PortDType = PortDType, S extends readonly numb
 }
 export type Outputs = { readonly [name: string]: Tensor };
 
+/** A tensor that a run left on the device: row-major in a buffer of the caller's, who destroys it. */
+export interface GPUTensor {
+  readonly buffer: GPUBuffer;
+  readonly dtype: PortDType;
+  readonly shape: readonly number[];
+}
+
 /** An output's port with its place in the program's memory; `view` has the port's shape, bounded extents at their maximum. */
 export interface OutputPlace {
   readonly port: Port;
+  readonly number: number;
   readonly view: TypedArray;
   readonly extents: readonly Extent[];
   readonly region: Slot["region"];
+  /** Where a run left it that was to keep it on the device. */
+  buffer: GPUBuffer | undefined;
 }
 
 /** The places of the outputs named, or of all. */
-export const chooseOutputs = (places: ReadonlyMap<string, OutputPlace>, wanted: readonly string[] | undefined): Iterable<OutputPlace> =>
-  wanted?.map((name) => outputNamed(places, name)) ?? places.values();
+export const chooseOutputs = (places: ReadonlyMap<string, OutputPlace>, wanted: readonly string[] | undefined): readonly OutputPlace[] =>
+  wanted?.map((name) => outputNamed(places, name)) ?? [...places.values()];
 
 export const outputNamed = (places: ReadonlyMap<string, OutputPlace>, name: string): OutputPlace => {
   const place = places.get(name);
@@ -30,21 +40,34 @@ export const outputNamed = (places: ReadonlyMap<string, OutputPlace>, name: stri
   return place;
 };
 
-/** Fresh copies of outputs. `arena` is the arena as words. Throws `fault` where an extent is past its maximum. */
-export const collectOutputs = (model: string, chosen: Iterable<OutputPlace>, arena: Int32Array): Outputs => {
+/** The extent that a run left at a place of the arena. */
+type ReadExtent = (at: number) => number;
+
+/** Fresh copies of outputs. Throws `fault` where an extent is past its maximum. */
+export const collectOutputs = (model: string, chosen: readonly OutputPlace[], read: ReadExtent): Outputs => {
   const outputs = Object.create(null) as Record<string, Tensor>;
   for (const { port, view, extents } of chosen) {
-    const shape = extents.map((extent) => (typeof extent === "number" ? extent : trueExtent(model, port, extent, arena)));
+    const shape = extents.map((extent) => (typeof extent === "number" ? extent : trueExtent(model, port, extent, read)));
     outputs[port.name] = { data: compact(view, port.shape, shape), dtype: port.dtype, shape };
   }
   return outputs;
 };
 
-const trueExtent = (model: string, port: Port, { max, at }: Exclude<Extent, number>, arena: Int32Array): number => {
-  const low = arena[at / 4]!;
-  if (low < 0 || low > max || arena[at / 4 + 1] !== 0)
-    throw errors.fault(model, `an extent of output ${show(port.name)} is not within 0 to ${max}`);
-  return low;
+const trueExtent = (model: string, port: Port, { max, at }: Exclude<Extent, number>, read: ReadExtent): number => {
+  const found = read(at);
+  if (found < 0 || found > max) throw errors.fault(model, `an extent of output ${show(port.name)} is not within 0 to ${max}`);
+  return found;
+};
+
+/** The buffers that a run left outputs in. */
+export const collectBuffers = (chosen: readonly OutputPlace[]): Readonly<Record<string, GPUTensor>> => {
+  const outputs = Object.create(null) as Record<string, GPUTensor>;
+  for (const place of chosen) {
+    const { name, dtype, shape } = place.port;
+    outputs[name] = { buffer: place.buffer!, dtype, shape };
+    place.buffer = undefined;
+  }
+  return outputs;
 };
 
 /** A dense copy of the leading corner `shape` of a row-major array of extents `full`. */

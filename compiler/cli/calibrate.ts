@@ -49,11 +49,8 @@ export const run: Run = async (flags, terminal) => {
     const executor = all.find((e) => e.backend === backend.name);
     for (const variant of backend.variants) {
       const title = `${backend.name}:${variant.name}`;
-      // Executors look at what a variant needs; the rest of its manifest is not there yet.
-      const needs = { backend: backend.name, name: variant.name, needs: variant.needs } as Parameters<
-        (typeof all)[number]["unsupported"]
-      >[0];
-      const reason = executor ? executor.unsupported(needs) : "there is no executor for it";
+      const needs = { backend: backend.name, name: variant.name, needs: variant.needs };
+      const reason = executor ? await executor.unsupported(needs) : "there is no executor for it";
       if (reason !== undefined) skipped.push({ variant: title, reason });
       else
         measured.push([title, await measureCosts(timeKernel(backend, variant, executors), (what) => terminal.stage(`${title}: ${what}`))]);

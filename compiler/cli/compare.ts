@@ -40,7 +40,7 @@ export const compiled = (name: string, backend: Backend, { pipeline, sparsity, e
   async values(graph, wanted, inputs) {
     const names = wanted.map((_, k) => `value${k}`);
     const { artifact } = await compileGraph({ ...graph, outputs: wanted }, names, {
-      backends: [runnable(backend, name, executors)],
+      backends: [await runnable(backend, name, executors)],
       pipeline,
       sparsity,
       report: false,

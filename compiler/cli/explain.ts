@@ -140,7 +140,7 @@ export const run: Run = async (flags, terminal) => {
   } else {
     const set = await settings(flags, terminal);
     const given = resolveBackends({ backends: backendsFor(asked, set) });
-    const backends = trace === undefined ? given : given.map((b) => runnable(b, asked, set.config.executors ?? []));
+    const backends = trace === undefined ? given : await Promise.all(given.map((b) => runnable(b, asked, set.config.executors ?? [])));
     let raw: Graph | undefined;
     const compiled = await compileModel(path, {
       ...set.options,

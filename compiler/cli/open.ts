@@ -40,7 +40,8 @@ export async function open(
   const options = { ...set.options, inputShapes: { ...shapes, ...set.options.inputShapes }, report: false, threads: threads !== 1 };
   // Which variants run here may hang on it.
   turboFor(turbo);
-  const backends = resolveBackends({ backends: backendsFor(device, set) }).map((b) => runnable(b, device, config.executors ?? []));
+  const named = resolveBackends({ backends: backendsFor(device, set) });
+  const backends = await Promise.all(named.map((b) => runnable(b, device, config.executors ?? [])));
   const { artifact, report, notes } = await compileModel(path, { ...options, backends });
   for (const note of notes) terminal.note(`note: ${note}`);
   return { artifact, report, load: () => load(artifact, how) };

@@ -5,13 +5,12 @@ import type { Executor } from "../../runtime/executor.ts";
 import type { Backend } from "../index.ts";
 
 /** The backend with the one variant that would be taken for `device` ("wasm:baseline"); as it is where none runs, for `load` to say why. */
-export function runnable(backend: Backend, device: string | undefined, executors: readonly Executor[]): Backend {
+export async function runnable(backend: Backend, device: string | undefined, executors: readonly Executor[]): Promise<Backend> {
   const executor = [...executors, ...defaultExecutors].find((e) => e.backend === backend.name);
-  const variant = backend.variants.find(({ name, needs }) => {
-    if (device?.includes(":") && device !== `${backend.name}:${name}`) return false;
-    // Executors look at what a variant needs; the rest of its manifest is not there yet.
-    const known = { backend: backend.name, name, needs } as Parameters<Executor["unsupported"]>[0];
-    return executor !== undefined && executor.unsupported(known) === undefined;
-  });
-  return variant ? { ...backend, variants: [variant] } : backend;
+  for (const variant of backend.variants) {
+    if (device?.includes(":") && device !== `${backend.name}:${variant.name}`) continue;
+    const needs = { backend: backend.name, name: variant.name, needs: variant.needs };
+    if (executor && (await executor.unsupported(needs)) === undefined) return { ...backend, variants: [variant] };
+  }
+  return backend;
 }

@@ -5,4 +5,4 @@ import { test } from "vitest";
 import { dataview } from "./backend.ts";
 import { dataviewExecutor } from "./executor.ts";
 
-conformance(dataview, dataviewExecutor, { test, skip: [] });
+await conformance(dataview, dataviewExecutor, { test, skip: [] });

@@ -2,7 +2,7 @@
 
 import type { VariantManifest } from "../artifact.ts";
 import { errors } from "../diagnostics.ts";
-import { aligned, type Code, type Executor, type Instance, RESERVED } from "../executor.ts";
+import { aligned, type Code, type HostExecutor, type Instance, RESERVED, type Requirements } from "../executor.ts";
 
 /** What the js backend's module exports. */
 interface Kernels {
@@ -46,8 +46,9 @@ async function instantiate(code: Code, variant: VariantManifest): Promise<Instan
   return { buffer, weights, arena, run: () => run(weights, arena), dispose() {} };
 }
 
-export const jsExecutor: Executor = {
+export const jsExecutor = {
   backend: "js",
-  unsupported: (variant) => (variant.needs.length > 0 ? `JavaScript does not have ${variant.needs.join(" and ")}` : undefined),
+  unsupported: (variant: Requirements) =>
+    variant.needs.length > 0 ? `JavaScript does not have ${variant.needs.join(" and ")}` : undefined,
   instantiate,
-};
+} satisfies HostExecutor;

@@ -2,7 +2,7 @@
 
 import type { VariantManifest } from "../artifact.ts";
 import { errors } from "../diagnostics.ts";
-import { aligned, type Code, type Executor, type Instance, RESERVED } from "../executor.ts";
+import { aligned, type Code, type HostExecutor, type Instance, RESERVED, type Requirements } from "../executor.ts";
 import { hasFeature } from "../features.ts";
 import type { Team, TeamExports } from "../threads.ts";
 
@@ -22,7 +22,7 @@ async function compiled(code: Code): Promise<WebAssembly.Module> {
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-function unsupported(variant: VariantManifest): string | undefined {
+function unsupported(variant: Requirements): string | undefined {
   if (!hasFeature("wasm")) return "there is no WebAssembly here";
   const missing = variant.needs.filter((need) => !hasFeature(need));
   if (missing.length === 0) return undefined;
@@ -90,4 +90,4 @@ function inTeam(
   };
 }
 
-export const wasmExecutor: Executor = { backend: "wasm", unsupported, instantiate };
+export const wasmExecutor = { backend: "wasm", unsupported, instantiate } satisfies HostExecutor;

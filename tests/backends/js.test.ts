@@ -5,4 +5,4 @@ import { js } from "../../backends/index.ts";
 import { jsExecutor } from "../../runtime/executors/js.ts";
 import { conformance } from "../conformance/index.ts";
 
-conformance(js, jsExecutor, { test });
+await conformance(js, jsExecutor, { test });

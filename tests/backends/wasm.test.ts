@@ -6,4 +6,4 @@ import { wasmExecutor } from "../../runtime/executors/wasm.ts";
 import { conformance } from "../conformance/index.ts";
 import "../support/relaxed-simd.ts";
 
-conformance(wasm, wasmExecutor, { test });
+await conformance(wasm, wasmExecutor, { test });

@@ -91,16 +91,18 @@ async function check(
 
 /**
  * Registers a test for each case and each variant of the backend that runs here. Throws where `skip` names an unknown case. A skipped
- * case is run nowhere; take it off the list when it passes.
+ * case is run nowhere; take it off the list when it passes. To be awaited: a device is asked first what it can do.
  */
-export function conformance(backend: Backend, executor: Executor, { test, skip = [], without = [] }: ConformanceOptions): void {
+export async function conformance(
+  backend: Backend,
+  executor: Executor,
+  { test, skip = [], without = [] }: ConformanceOptions,
+): Promise<void> {
   const types = (Object.keys(DTYPES) as DType[]).filter((t) => !without.includes(t));
   const reasons = new Map(skip.flatMap(({ reason, cases }) => cases.map((name) => [name, reason] as const)));
   for (const name of reasons.keys()) if (!conformanceCases.includes(name)) throw new TypeError(`skip: there is no case '${name}'`);
   for (const variant of backend.variants) {
-    const runsHere = executor.unsupported({ backend: backend.name, name: variant.name, needs: variant.needs } as Parameters<
-      Executor["unsupported"]
-    >[0]);
+    const runsHere = await executor.unsupported({ backend: backend.name, name: variant.name, needs: variant.needs });
     for (const c of CASES) {
       const title = `${backend.name}:${variant.name} ${c.name}`;
       const reason = reasons.get(c.name) ?? runsHere;

@@ -9,7 +9,7 @@ import { pointer } from "../../ir/kernel/build.ts";
 import { interpret } from "../../ir/kernel/interpret.ts";
 import type { Func, Program, Stmt } from "../../ir/kernel/types.ts";
 import type { VariantManifest } from "../../runtime/artifact.ts";
-import type { Executor, Instance } from "../../runtime/executor.ts";
+import type { HostExecutor, Instance } from "../../runtime/executor.ts";
 import { jsExecutor } from "../../runtime/executors/js.ts";
 import { wasmExecutor } from "../../runtime/executors/wasm.ts";
 
@@ -17,7 +17,7 @@ export interface Target {
   readonly name: string;
   readonly backend: Backend;
   readonly variant: Variant;
-  readonly executor: Executor;
+  readonly executor: HostExecutor;
 }
 
 const all: readonly Target[] = [
@@ -44,7 +44,7 @@ const manifestOf = (variant: Variant, backend: string, weights: number, arena: n
   steps: [],
 });
 
-const reasons = all.map((t) => t.executor.unsupported(manifestOf(t.variant, t.backend.name, 0, 0)));
+const reasons = await Promise.all(all.map(async (t) => t.executor.unsupported(manifestOf(t.variant, t.backend.name, 0, 0))));
 
 /** The targets that run here; each test of a backend is run for all of them. */
 export const targets: readonly Target[] = all.filter((_, i) => reasons[i] === undefined);

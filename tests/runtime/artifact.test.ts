@@ -152,7 +152,7 @@ test("model.d.ts types a model by its names, dtypes and shapes", { timeout: 120_
   expect(messages(`model.input("y");`).join()).toMatch(/not assignable to parameter of type/);
   expect(messages(`const x: Float64Array = model.input("x");`).join()).toMatch(/not assignable to type 'Float64Array/);
   expect(messages(`const y: Float64Array = model.output("y");`).join()).toMatch(/not assignable to type 'Float64Array/);
-  expect(messages("await model.run({ x, ...rest });").join()).toMatch(/not assignable to parameter of type 'ModelInputs'/);
+  expect(messages("await model.run({ x, ...rest });").join()).toMatch(/not assignable to parameter of type 'OnDevice<ModelInputs>'/);
   expect(messages("await model.run({ x: new Float64Array(4), flag, ...rest });").join()).toMatch(/Float64Array.* is not assignable/);
   expect(messages("await model.run({ x: { data: x, shape: [5] }, flag, ...rest });").join()).toMatch(/'5' is not assignable to type '4'/);
   expect(messages("(await model.run({ x, flag, ...rest })).z;").join()).toMatch(/Property 'z' does not exist on type 'ModelOutputs'/);

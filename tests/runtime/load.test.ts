@@ -184,7 +184,10 @@ const all = [as("wasm"), as("js"), as("late"), as("toy")];
 
 test("auto prefers wasm, then js, then the rest, and says what was skipped and why", async () => {
   const model = await load(many(), { executors: all });
-  expect(model.info()).toMatchObject({ backend: "js", why: "the device is 'auto', and the variants before it do not run here" });
+  expect(model.info()).toMatchObject({
+    backend: "js",
+    why: "the device is 'auto' (for latency: wasm, js, then others), and the variants before it do not run here",
+  });
   expect(model.info().skipped).toEqual([{ variant: "wasm:broken", reason: "this is no toy" }]);
 });
 

@@ -43,7 +43,7 @@ test("ports and info say what the model is and why it runs so", async () => {
     name: "toy",
     backend: "toy",
     variant: "plain",
-    why: "the device is 'auto', and it comes first",
+    why: "the device is 'auto' (for latency: wasm, js, then others), and it comes first",
     threads: 1,
     whyThreads: "one was asked for",
     turbo: { on: false, why: "not asked for" },

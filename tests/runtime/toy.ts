@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { type Artifact, createArtifact } from "../../compiler/artifact.ts";
 import type { Manifest, VariantManifest } from "../../runtime/artifact.ts";
-import { aligned, type Executor, RESERVED } from "../../runtime/executor.ts";
+import { aligned, type HostExecutor, RESERVED } from "../../runtime/executor.ts";
 
 export const VALUES = [1, 2, -3, 0.5, 4];
 export const COLUMNS = [0, 3, 1, 2, 3];
@@ -103,7 +103,7 @@ export const forged = (
 /** Runs the toy's program, in a way of the test's choosing. Every access is checked against the memory by DataView. */
 export const toyExecutor = (
   answer: (compute: () => number) => number | Promise<number> = (compute) => compute(),
-): Executor & { readonly alive: () => number } => {
+): HostExecutor & { readonly alive: () => number } => {
   let alive = 0;
   return {
     backend: "toy",

@@ -23,13 +23,16 @@ export interface Steps {
 export async function openSteps(artifact: Artifact, device: string, executors: readonly Executor[]): Promise<Steps> {
   let instance: Instance | undefined;
   const observed = [...executors, ...defaultExecutors].map(
-    (e): Executor => ({
-      ...e,
-      async instantiate(code, variant) {
-        instance = await e.instantiate(code, variant);
-        return instance;
-      },
-    }),
+    (e): Executor =>
+      "open" in e
+        ? e
+        : {
+            ...e,
+            async instantiate(code, variant) {
+              instance = await e.instantiate(code, variant);
+              return instance;
+            },
+          },
   );
   const model = await load(artifact, { device, executors: observed });
   const { backend, variant: name } = model.info();

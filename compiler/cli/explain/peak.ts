@@ -1,6 +1,6 @@
 // The machine's measured peak: the most multiplications and additions in a second, by code of the very variant that is judged by it.
 
-import { defaultExecutors, type Executor } from "../../../runtime/index.ts";
+import { defaultExecutors, type Executor, type HostExecutor } from "../../../runtime/index.ts";
 import type { Backend, Variant } from "../../backend.ts";
 import { peakProgram } from "../../cost/peak.ts";
 import { legalize } from "../../kernel/legalize.ts";
@@ -10,7 +10,7 @@ const RUNS = 30;
 
 /** GFLOP/s of one thread. */
 export async function measurePeak(backend: Backend, variant: Variant, executors: readonly Executor[]): Promise<number> {
-  const executor = [...executors, ...defaultExecutors].find((e) => e.backend === backend.name)!;
+  const executor = [...executors, ...defaultExecutors].find((e) => e.backend === backend.name) as HostExecutor;
   let best = 0;
   for (const chains of CHAINS) {
     const { program, flops, arena } = peakProgram(variant.can, chains);

@@ -22,6 +22,8 @@ export interface Capabilities {
   readonly vectors: readonly VectorType[];
   /** Loads and stores of f16 as a storage type. */
   readonly f16: boolean;
+  /** Whether it computes in f64; elsewhere mathematical functions are of f32 and integers throughout, to a few ulp. True, where left out. */
+  readonly f64?: boolean;
   /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
   readonly fma: boolean;
   /**

@@ -86,21 +86,21 @@ const SPECIAL = [0, -0, 1, -1, 0.5, -0.5, 2, -2, Infinity, -Infinity, NaN, 1e-40
   8193,
 ]);
 
-/** Where a function lives, its limit in ulp here, and on a GPU at its worst. */
+/** Where a function lives, its limit in ulp (the worst of many millions, rounded up), and that on a GPU at its worst. */
 const CASES: Readonly<Partial<Record<UnaryOp, { at: number[]; limit: number; gpu: number }>>> = {
   exp: { at: [...samples(-110, 90, 6000), ...samples(-1, 1), ...magnitudes(-30, 3)], limit: 1, gpu: 1 },
   log: { at: [...magnitudes(-149, 128), ...samples(0.5, 2, 6000)], limit: 1, gpu: 1 },
-  tanh: { at: [...samples(-11, 11, 6000), ...samples(-0.1, 0.1), ...magnitudes(-40, 5)], limit: 1.25, gpu: 2.25 },
-  erf: { at: [...samples(-5, 5, 6000), ...magnitudes(-40, 3)], limit: 1, gpu: 1 },
-  sin: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 2, gpu: 2 },
-  cos: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 2, gpu: 2 },
-  tan: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 3, gpu: 5 },
+  tanh: { at: [...samples(-11, 11, 6000), ...samples(-0.1, 0.1), ...magnitudes(-40, 5)], limit: 1.5, gpu: 2.5 },
+  erf: { at: [...samples(-5, 5, 6000), ...magnitudes(-40, 3)], limit: 1.25, gpu: 1.25 },
+  sin: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 3, gpu: 3 },
+  cos: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 3, gpu: 3 },
+  tan: { at: [...samples(-20, 20, 6000), ...magnitudes(-30, 13), ...magnitudes(12, 128)], limit: 5, gpu: 7 },
   asin: { at: [...samples(-1, 1, 6000), ...magnitudes(-40, 0)], limit: 2, gpu: 2 },
   acos: { at: [...samples(-1, 1, 6000), ...magnitudes(-40, 0)], limit: 1.5, gpu: 1.5 },
-  atan: { at: [...samples(-4, 4, 6000), ...magnitudes(-40, 127)], limit: 1.75, gpu: 4.5 },
-  sinh: { at: [...samples(-90, 90, 6000), ...magnitudes(-40, 6)], limit: 1.5, gpu: 1.5 },
+  atan: { at: [...samples(-4, 4, 6000), ...magnitudes(-40, 127)], limit: 2, gpu: 4.5 },
+  sinh: { at: [...samples(-90, 90, 6000), ...magnitudes(-40, 6)], limit: 1.75, gpu: 1.75 },
   cosh: { at: [...samples(-90, 90, 6000), ...magnitudes(-40, 6)], limit: 1.5, gpu: 1.5 },
-  asinh: { at: [...samples(-4, 4, 6000), ...magnitudes(-40, 127)], limit: 1.75, gpu: 1.75 },
+  asinh: { at: [...samples(-4, 4, 6000), ...magnitudes(-40, 127)], limit: 2.25, gpu: 2.25 },
   acosh: { at: [...samples(1, 4, 6000), ...magnitudes(0, 127), ...samples(1, 1.001)], limit: 2, gpu: 2 },
   atanh: { at: [...samples(-1, 1, 6000), ...magnitudes(-40, 0)], limit: 1.5, gpu: 3.25 },
 };
@@ -158,8 +158,8 @@ const POWERS = [
 ].map(([x, y]) => [Math.fround(x!), Math.fround(y!)] as const);
 
 describe.each([
-  ["pow", [...PAIRS, ...POWERS], 1.75, 1.75],
-  ["atan2", PAIRS, 1.75, 5],
+  ["pow", [...PAIRS, ...POWERS], 5, 5],
+  ["atan2", PAIRS, 2, 5],
   ["rem", PAIRS, 0, 0],
 ] as const)("%s", (op, pairs, limit, gpu) => {
   const [xs, ys] = [pairs.map(([x]) => x), pairs.map(([, y]) => y)];

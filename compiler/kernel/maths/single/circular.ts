@@ -105,7 +105,7 @@ const large = define("math_sin_large_f32", "sin(a + b pi/2) for |a| >= 1 (Payne 
 /** sin (`shift` 0) or cos (`shift` 1), which is sin a quadrant on. */
 function circular(op: "sin" | "cos", type: "f32" | "f32x4"): Func {
   const shift = op === "sin" ? 0 : 1;
-  return define(`math_${op}_${type}`, `${op} a to 2 ulp`, [type], (body, a) => {
+  return define(`math_${op}_${type}`, `${op} a to 3 ulp`, [type], (body, a) => {
     const size = body.name(magnitude(a));
     const result = body.variable(nearZero(body, a, shift));
     const isSmall = body.name(lt(float(size), LARGE));
@@ -125,7 +125,7 @@ function circular(op: "sin" | "cos", type: "f32" | "f32x4"): Func {
   });
 }
 
-const tan = define("math_tan_f32", "tan a to 4 ulp", ["f32"], (_, a) =>
+const tan = define("math_tan_f32", "tan a to 5 ulp", ["f32"], (_, a) =>
   k.div(k.call("f32", "math_sin_f32", [a]), k.call("f32", "math_cos_f32", [a])),
 );
 

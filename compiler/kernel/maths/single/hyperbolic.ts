@@ -113,7 +113,7 @@ const cosh = define("math_cosh_f32", "The hyperbolic cosine to 2 ulp", ["f32"], 
 /** Beyond, x + sqrt(x^2 +- 1) is 2x. */
 const HUGE = 4096;
 
-const asinh = define("math_asinh_f32", "The inverse hyperbolic sine to 2 ulp", ["f32"], (body, a) => {
+const asinh = define("math_asinh_f32", "The inverse hyperbolic sine to 2.5 ulp", ["f32"], (body, a) => {
   const x = body.name(float(magnitude(a)));
   const small = body.name(lt(x, HUGE));
   const bounded = body.name(atMost(x, HUGE));

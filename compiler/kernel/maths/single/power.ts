@@ -88,7 +88,7 @@ function powerOf(body: Body, x: Expr, y: Expr): Expr {
   );
 }
 
-const pow = define("math_pow_f32", "a^b to 2 ulp, as C's pow", ["f32", "f32"], (body, a, b) => {
+const pow = define("math_pow_f32", "a^b to 3e-7 of it, to 1 ulp where b is small, as C's pow", ["f32", "f32"], (body, a, b) => {
   const [x, y] = [body.name(magnitude(a)), body.name(magnitude(b))];
   // Beyond 2^33 every |a| but 1 has over- or underflowed.
   const limited = body.name(float(select(gt(y, 0x50000000), or(signOf(b), 0x50000000), bits(b))));

@@ -35,6 +35,7 @@ const storing = (value: Expr, memory: "f32" | "f32x4" | "f64" = "f32"): Program 
 describe("legalize", () => {
   it("is a list of named passes, and leaves alone what the target has", () => {
     expect(kernelPasses.map((p) => p.name)).toEqual([
+      "spread-out",
       "share-out",
       "name-shared",
       "scalarize",

@@ -13,6 +13,13 @@ export const errors = {
       loc,
       "a pass keeps the inputs and outputs of a graph",
     ),
+  noF64: (op: string, loc: Loc | undefined) =>
+    new SparsecError(
+      "unsupported",
+      `${op} computes in f64, which the target does not have`,
+      loc,
+      "compile for wasm or js, or make the model f32",
+    ),
   tooMuchMemory: (arena: number, weights: number, limit: number, file: string | undefined) =>
     new SparsecError(
       "too-large",

@@ -3,10 +3,13 @@
 import { errors as irErrors, SparsecError } from "../../ir/diagnostics.ts";
 import { DTYPES } from "../../ir/dtype.ts";
 import { type Graph, type Node, topological, type Value } from "../../ir/graph.ts";
+import type { Func } from "../../ir/kernel/types.ts";
+import { visitExpressions } from "../../ir/kernel/walk.ts";
 import { isKernel, type KernelOp } from "../../ir/op.ts";
-import { elementCount } from "../../ir/tensor.ts";
+import { elementCount, type Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
+import { errors } from "../diagnostics.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { lowerForDevice } from "./device/lower.ts";
 import { moveElements } from "./device/move.ts";
@@ -20,7 +23,7 @@ import { flat, type Storage, sameStorage } from "./storage.ts";
 import { chainOf, lowerStripes } from "./stripes.ts";
 import type { Lowered } from "./template.ts";
 import { templateFor } from "./templates.ts";
-import { isGeneric, unitOf } from "./unit.ts";
+import { isGeneric, type Unit, unitOf } from "./unit.ts";
 import { isView, viewOf } from "./views.ts";
 
 type Env = Map<Value, Place>;
@@ -45,6 +48,21 @@ function lowerKernelOp(op: KernelOp, node: Node): Lowered {
     ],
     why: "the operator's own kernel",
   };
+}
+
+/** Whether a kernel touches or computes an f64. */
+function usesF64(f: Func): boolean {
+  let found = false;
+  visitExpressions(f, (e) => {
+    found ||= e.type === "f64" || e.type === "f64x2";
+  });
+  return found;
+}
+
+/** Buffers that the kernel of a unit binds: constants lie in one; and the word of a failed assert may come to them. */
+function buffersOf(u: Unit, constantOf: (v: Value) => Tensor | undefined): number {
+  const constants = u.operands.filter((v) => constantOf(v)).length;
+  return u.operands.length - constants + Math.min(1, constants) + u.roots.length + 1;
 }
 
 class GraphLowering {
@@ -128,6 +146,8 @@ class GraphLowering {
   }
 
   #kernel(node: Node, lowered: Lowered, operands: readonly Value[], own: ReadonlyMap<Value, Place> = new Map()): void {
+    if (this.#can.f64 === false && lowered.functions.some(usesF64))
+      throw errors.noF64(node.op === "fused" ? lowered.kernel : node.op, node.locs[0]);
     this.steps.push({
       kind: "kernel",
       node,
@@ -160,11 +180,20 @@ class GraphLowering {
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
     if (device) {
+      if (node.op === "fused" && buffersOf(unit, this.#tensorOf) > device.buffers) return this.#unfused(node);
       for (const lowered of lowerForDevice(unit, context, this.#can)) this.#kernel(node, lowered, unit.operands, own);
       return;
     }
     const fast = templateFor(unit, context, this.#can) ?? lowerRows(unit, context);
     for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
+  }
+
+  /** A fused region node by node: its kernel would bind more buffers than there are places. */
+  #unfused(node: Node): void {
+    const body = node.attrs.body as Graph;
+    body.params.forEach((p, i) => this.#env.set(p, this.place(node.inputs[i]!)));
+    body.outputs.forEach((o, k) => this.#env.set(o, this.#env.get(node.results[k]!)!));
+    for (const member of topological(body.outputs)) this.#node(member);
   }
 
   /** The operand's buffer seen another way, where strides can say it and no other place is wanted; else a copy. */

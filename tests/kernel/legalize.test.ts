@@ -36,7 +36,6 @@ describe("legalize", () => {
   it("is a list of named passes, and leaves alone what the target has", () => {
     expect(kernelPasses.map((p) => p.name)).toEqual([
       "spread-out",
-      "spread-out",
       "share-out",
       "name-shared",
       "scalarize",

@@ -44,7 +44,7 @@ export function expParts(body: Body, x: Expr): { y: Expr; n: Expr } {
 }
 
 const exp = (type: "f32" | "f32x4"): Func =>
-  define(`math_exp_${type}`, "e^a to 1 ulp", [type], (body, a) => {
+  define(`math_exp_${type}`, "e^a to 1.1 ulp", [type], (body, a) => {
     const { y, n } = expParts(body, body.name(atMost(atLeast(a, -104), 89)));
     return firstOf(
       [

@@ -97,8 +97,8 @@ const pow = define("math_pow_f32", "a^b to 3e-7 of it, to 1 ulp where b is small
   const isOdd = k.and(whole, ne(floor(half), half));
   const negative = body.name(lt(bits(a), 0));
   const finite = body.name(k.and(gt(x, 0), lt(x, INF)));
-  const extreme = select(k.compare("eq", eq(x, 0), lt(bits(b), 0)), float(k.i32(INF)), 0);
-  const value = body.name(k.select(finite, powerOf(body, float(x), limited), extreme));
+  const extreme = k.select(k.compare("eq", eq(x, 0), lt(bits(b), 0)), k.i32(INF), k.i32(0));
+  const value = body.name(k.select(finite, bits(powerOf(body, float(x), limited)), extreme));
   const sign = select(k.and(negative, isOdd), k.i32(SIGN), 0);
   return firstOf(
     [
@@ -106,7 +106,7 @@ const pow = define("math_pow_f32", "a^b to 3e-7 of it, to 1 ulp where b is small
       [k.or(isNan(a), isNan(b)), NAN],
       [k.and(k.and(negative, finite), k.unary("not", whole)), NAN],
     ],
-    float(or(bits(value), sign)),
+    float(or(value, sign)),
   );
 });
 

@@ -91,7 +91,7 @@ export const load = async <I = Inputs, O = Outputs>(source: ArtifactSource, opti
       backend: variant.backend,
       variant: variant.name,
       ...("adapter" in instance ? { adapter: instance.adapter } : {}),
-      why: `${choice.from}, and ${skipped.length ? "the variants before it do not run here" : "it comes first"}`,
+      why: `${choice.from}, and ${doubted.has(variant) ? "no other runs here" : skipped.length ? "the variants before it do not run here" : "it comes first"}`,
       threads: 1,
       whyThreads: threads > 1 ? "the variant is for one thread" : "one was asked for",
       turbo,

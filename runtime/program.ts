@@ -59,11 +59,10 @@ const inHost = (variant: VariantManifest, instance: Instance): Running => {
 const onDevice = (inputs: readonly InputPlace[], instance: DeviceInstance): Running => ({
   extent: (at) => instance.extent(at),
   async run(wanted, keep) {
-    const { fault, buffers } = await instance.run({
-      inputs: inputs.map(({ buffer }) => buffer),
-      outputs: wanted.map(({ number }) => number),
-      keep,
-    });
+    const job = { inputs: inputs.map(({ buffer }) => buffer), outputs: wanted.map(({ number }) => number), keep };
+    // The caller's buffers are for this run alone.
+    for (const place of inputs) place.buffer = undefined;
+    const { fault, buffers } = await instance.run(job);
     for (const [i, place] of wanted.entries()) place.buffer = buffers[i];
     return fault;
   },

@@ -222,8 +222,10 @@ function printCast(e: Of<"cast">, p: Printer): Printed {
   }
   typeText(from, p.func);
   typeText(to, p.func);
-  if (to === "bool")
-    return isBig(from) ? atom(`any(${a.text} != vec2u(0u))`) : infix("!=", a, atom(from === "f32" ? "0f" : from === "u32" ? "0u" : "0"));
+  if (to === "bool") {
+    if (from === "f32") return { text: `!(${infix("==", a, atom("0f")).text})`, level: OTHER };
+    return isBig(from) ? atom(`any(${a.text} != vec2u(0u))`) : infix("!=", a, atom(from === "u32" ? "0u" : "0"));
+  }
   if (isBig(to)) {
     if (isBig(from)) return a;
     if (from === "bool") return atom(`vec2u(u32(${a.text}), 0u)`);

@@ -66,8 +66,11 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
     return buffers.map((b) => groups.filter((g) => g[0]!.buffer === b).flat());
   };
 
-  const dispatch = (s: Stmt & { kind: "call" }): Command => {
+  const dispatch = (s: Stmt & { kind: "call" }): Command[] => {
     const func = functions.get(s.name)!;
+    const step = placement.steps[calls++] ?? 0;
+    // Of a tensor without elements there is nothing to compute.
+    if (func.body.every((x) => x.kind === "let")) return [];
     const args = func.params.map((param, i): Argument => {
       if (!("access" in param)) throw errors.badEntry(entry.name, `passes ${s.name} a ${param.type}`);
       const p = pointer(s.args[i]!);
@@ -122,7 +125,7 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
     });
     const fault: Bound[] = kernel.access.length > bind.length ? [{ region: "fault", offset: 0, bytes: 4 }] : [];
     if (!costs.has(func)) costs.set(func, costOf(func, functions));
-    return { kind: "dispatch", kernel: number, bind: [...bind, ...fault], step: placement.steps[calls++] ?? 0, cost: costs.get(func)! };
+    return [{ kind: "dispatch", kernel: number, bind: [...bind, ...fault], step, cost: costs.get(func)! }];
   };
 
   /** A value that steers: a number, or where it lies. */
@@ -140,14 +143,14 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
     return { kind: "flag", flag: word(e) };
   };
   const commands = (body: readonly Stmt[]): Command[] =>
-    body.map((s): Command => {
+    body.flatMap((s): Command[] => {
       switch (s.kind) {
         case "call":
           return dispatch(s);
         case "if":
-          return { kind: "if", cond: condition(s.cond), then: commands(s.then), else: commands(s.else) };
+          return [{ kind: "if", cond: condition(s.cond), then: commands(s.then), else: commands(s.else) }];
         case "while":
-          return { kind: "while", cond: condition(s.cond), body: commands(s.body) };
+          return [{ kind: "while", cond: condition(s.cond), body: commands(s.body) }];
         default:
           throw errors.badEntry(entry.name, `has a ${s.kind} of its own`);
       }

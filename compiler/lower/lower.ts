@@ -3,8 +3,6 @@
 import { errors as irErrors, SparsecError } from "../../ir/diagnostics.ts";
 import { DTYPES } from "../../ir/dtype.ts";
 import { type Graph, type Node, topological, type Value } from "../../ir/graph.ts";
-import type { Func } from "../../ir/kernel/types.ts";
-import { visitExpressions } from "../../ir/kernel/walk.ts";
 import { isKernel, type KernelOp } from "../../ir/op.ts";
 import { elementCount, type Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
@@ -13,6 +11,7 @@ import { errors } from "../diagnostics.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
 import { lowerForDevice } from "./device/lower.ts";
 import { moveElements } from "./device/move.ts";
+import { narrowF64 } from "./device/narrow-f64.ts";
 import { lowerGeneric } from "./generic/kernel.ts";
 import { lowerRows } from "./generic/rows.ts";
 import { spareMargins } from "./margins.ts";
@@ -48,15 +47,6 @@ function lowerKernelOp(op: KernelOp, node: Node): Lowered {
     ],
     why: "the operator's own kernel",
   };
-}
-
-/** Whether a kernel touches or computes an f64. */
-function usesF64(f: Func): boolean {
-  let found = false;
-  visitExpressions(f, (e) => {
-    found ||= e.type === "f64" || e.type === "f64x2";
-  });
-  return found;
 }
 
 /** Buffers that the kernel of a unit binds: constants lie in one; and the word of a failed assert may come to them. */
@@ -146,12 +136,13 @@ class GraphLowering {
   }
 
   #kernel(node: Node, lowered: Lowered, operands: readonly Value[], own: ReadonlyMap<Value, Place> = new Map()): void {
-    if (this.#can.f64 === false && lowered.functions.some(usesF64))
+    const values = [...operands, ...node.results];
+    if (this.#can.f64 === false && values.some((v) => v.type.dtype === "f64"))
       throw errors.noF64(node.op === "fused" ? lowered.kernel : node.op, node.locs[0]);
     this.steps.push({
       kind: "kernel",
       node,
-      lowered,
+      lowered: this.#can.f64 === false ? narrowF64(lowered) : lowered,
       operands: operands.map((v) => own.get(v) ?? this.place(v)),
       results: node.results.map((r) => this.#env.get(r) ?? this.#result(r)),
     });

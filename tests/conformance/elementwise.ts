@@ -60,6 +60,7 @@ const MIXED: readonly ConformanceCase[] = [
   ...(Object.keys(DTYPES) as DType[]).map(
     (from): ConformanceCase => ({
       name: `cast from ${from}`,
+      dtype: from,
       build(s) {
         // Beyond the range of a narrow type: saturated or wrapped, as the reference says.
         const x = s.input(from, [21], withExtremes(madeUp(from, [21], 3), 1));

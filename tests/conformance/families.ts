@@ -18,6 +18,7 @@ const reduce = (s: Sketch, op: string, dtype: DType) => [
 const reductions: readonly ConformanceCase[] = [
   ...(["f32", "f64", "f16", "i32", "u32", "i64", "u8"] as const).map((dtype) => ({
     name: `reduce ${dtype}`,
+    dtype,
     build: (s: Sketch) => ["sum", "prod", "min", "max"].flatMap((op) => reduce(s, op, dtype)),
   })),
   { name: "reduce bool", build: (s) => ["and", "or"].flatMap((op) => reduce(s, op, "bool")) },

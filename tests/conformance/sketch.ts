@@ -26,6 +26,8 @@ export interface ConformanceCase {
   /** Family, then what is special: "conv strided". `skip` lists these. */
   readonly name: string;
   build(s: Sketch): readonly Value[];
+  /** The element type that it is about, where it is about one. */
+  readonly dtype?: DType;
   /** The run must end in the error `fault`. */
   readonly faults?: boolean;
 }

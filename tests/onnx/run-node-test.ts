@@ -8,8 +8,10 @@ import { compareNodeTest } from "../support/compare.ts";
 import { feeds } from "../support/model-options.ts";
 import type { OnnxTest, OnnxTestData } from "../support/onnx-tests.ts";
 
-export const DEVICES = ["wasm:baseline", "js"] as const;
-export type Device = (typeof DEVICES)[number];
+/** Devices by the page of results that shows them. */
+export const HOSTS = ["wasm:baseline", "js"] as const;
+export const DEVICES = ["webgpu:base"] as const;
+export type Device = (typeof HOSTS | typeof DEVICES)[number];
 
 export type Outcome =
   | { readonly kind: "pass" }
@@ -18,9 +20,7 @@ export type Outcome =
   /** Wrong numbers, an error without a code, or one that names no operator. */
   | { readonly kind: "wrong"; readonly why: string };
 
-export type Outcomes = Readonly<Record<Device, Outcome>>;
-
-const both = (outcome: Outcome): Outcomes => ({ "wasm:baseline": outcome, js: outcome });
+export type Outcomes = ReadonlyMap<Device, Outcome>;
 
 function opTypes({ nodes }: OnnxGraph): readonly string[] {
   return nodes.flatMap((n) => [n.opType, ...[...n.attributes.values()].flatMap((a) => (a.kind === "graph" ? opTypes(a.value) : []))]);
@@ -33,13 +33,20 @@ function failure(test: OnnxTest, thrown: unknown): Outcome {
   const why = message.split("\n")[0]!;
   const { graph, functions } = decodeModel(test.model(), { file: test.name });
   const ops = [...opTypes(graph), ...[...functions.values()].flatMap((f) => f.nodes.map((n) => n.opType))];
-  const named = ops.some((op) => new RegExp(`\\b${op}\\b`).test(why)) || why.includes("which no operator reads");
+  const named =
+    ops.some((op) => new RegExp(`\\b${op}\\b`).test(why)) ||
+    why.includes("which no operator reads") ||
+    why.includes("computes in f64, which");
   return named ? { kind: "refused", code, why } : { kind: "wrong", why: `names no operator: ${why}` };
 }
 
-/** Compiles for all backends; inputs that must be known are bound to their values, which `bound` lists. */
-async function compileFor(test: OnnxTest, data: OnnxTestData | undefined): Promise<{ artifact: Artifact; bound: readonly string[] }> {
-  const backends = ["wasm", "js"];
+/** Compiles for the backends of some devices; inputs that must be known are bound to their values, which `bound` lists. */
+async function compileFor(
+  test: OnnxTest,
+  devices: readonly Device[],
+  data: OnnxTestData | undefined,
+): Promise<{ artifact: Artifact; bound: readonly string[] }> {
+  const backends = devices.map((d) => d.split(":")[0]!);
   const shapes = (bound: readonly string[]) =>
     Object.fromEntries((data?.inputs ?? []).filter((t) => !bound.includes(t.name)).map((t) => [t.name, t.shape]));
   try {
@@ -63,26 +70,27 @@ async function runOn(device: Device, artifact: Artifact, bound: readonly string[
   return undefined;
 }
 
-/** Every data set of a test on every device. */
-export async function runNodeTest(test: OnnxTest): Promise<Outcomes> {
+/** Every data set of a test on every device of a list, for all of which it is compiled at once. */
+export async function runNodeTest(test: OnnxTest, devices: readonly Device[]): Promise<Outcomes> {
+  const all = (outcome: Outcome): Map<Device, Outcome> => new Map(devices.map((d) => [d, outcome]));
   const strange = test.unsupported();
   const sets = strange.length > 0 ? [undefined] : test.data();
-  const outcomes: Record<Device, Outcome> = { ...both({ kind: "pass" }) };
+  const outcomes = all({ kind: "pass" });
   for (const data of sets) {
     let compiled: Awaited<ReturnType<typeof compileFor>>;
     try {
-      compiled = await compileFor(test, data);
+      compiled = await compileFor(test, devices, data);
     } catch (thrown) {
-      return both(failure(test, thrown));
+      return all(failure(test, thrown));
     }
-    if (!data) return both({ kind: "wrong", why: `compiles, but no ${strange.join(", ")} can be compared` });
-    for (const device of DEVICES) {
-      if (outcomes[device].kind !== "pass") continue;
+    if (!data) return all({ kind: "wrong", why: `compiles, but no ${strange.join(", ")} can be compared` });
+    for (const device of devices) {
+      if (outcomes.get(device)!.kind !== "pass") continue;
       try {
         const problem = await runOn(device, compiled.artifact, compiled.bound, data);
-        if (problem !== undefined) outcomes[device] = { kind: "wrong", why: problem };
+        if (problem !== undefined) outcomes.set(device, { kind: "wrong", why: problem });
       } catch (thrown) {
-        outcomes[device] = failure(test, thrown);
+        outcomes.set(device, failure(test, thrown));
       }
     }
   }

@@ -1,7 +1,7 @@
 // The published list of the official ONNX tests, by name and backend, as Markdown.
 
 import type { OnnxTest } from "../support/onnx-tests.ts";
-import { DEVICES, type Device, type Outcome, type Outcomes } from "./run-node-test.ts";
+import type { Device, Outcome, Outcomes } from "./run-node-test.ts";
 
 export interface Row {
   readonly test: OnnxTest;
@@ -21,33 +21,39 @@ export const GROUPS: readonly Group[] = [
 ];
 
 export const count = (rows: readonly Row[], group: Group, device: Device, kind: Outcome["kind"]): number =>
-  rows.filter(({ test, outcomes }) => group.has(test) && outcomes[device].kind === kind).length;
+  rows.filter(({ test, outcomes }) => group.has(test) && outcomes.get(device)?.kind === kind).length;
+
+/** What gave wrong numbers, or failed without saying why. */
+export const wrongOnes = (rows: readonly Row[], device: Device): readonly string[] =>
+  rows.flatMap(({ test, outcomes }) => {
+    const o = outcomes.get(device);
+    return o?.kind === "wrong" ? [`${test.name}: ${o.why}`] : [];
+  });
 
 const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll("\n", " ");
 const shown = (o: Outcome): string => (o.kind === "pass" ? "pass" : `${o.kind}: ${cell(o.why)}`);
 
-export function statusPage(rows: readonly Row[]): string {
+/** The page of some devices, which `heading` describes in a line or more; `about` is the heading of the column of outcomes. */
+export function statusPage(rows: readonly Row[], devices: readonly Device[], heading: readonly string[], about: string): string {
   const summary = GROUPS.map((g) => {
-    const cells = DEVICES.map((d) => `${count(rows, g, d, "pass")} | ${count(rows, g, d, "refused")} | ${count(rows, g, d, "wrong")}`);
+    const cells = devices.map((d) => `${count(rows, g, d, "pass")} | ${count(rows, g, d, "refused")} | ${count(rows, g, d, "wrong")}`);
     return `| ${g.title} | ${rows.filter((r) => g.has(r.test)).length} | ${cells.join(" | ")} |`;
   });
   const lines = rows.map(({ test, outcomes }) => {
-    const [first, ...others] = DEVICES.map((d) => shown(outcomes[d]));
-    const result = others.every((o) => o === first) ? first : DEVICES.map((d) => `${d} ${shown(outcomes[d])}`).join("; ");
+    const [first, ...others] = devices.map((d) => shown(outcomes.get(d)!));
+    const result = others.every((o) => o === first) ? first : devices.map((d) => `${d} ${shown(outcomes.get(d)!)}`).join("; ");
     return `| ${test.name} | ${test.group} | ${test.opset ?? ""} | ${result} |`;
   });
   return [
     "# The official ONNX node tests",
     "",
-    "Written by `npm run status` from `conformance.test.ts`; node tests of ONNX release 1.22.0, on the `wasm` backend (baseline SIMD)",
-    "and on `js`. Tolerance: rtol 1e-3, atol 1e-7 + 1e-6 of the largest finite expected magnitude. What is refused fails to compile,",
-    "with the error given; nothing may give wrong numbers.",
+    ...heading,
     "",
-    "| group | tests | wasm: pass | refused | wrong | js: pass | refused | wrong |",
-    "|---|---|---|---|---|---|---|---|",
+    `| group | tests | ${devices.map((d) => `${d.split(":")[0]}: pass | refused | wrong`).join(" | ")} |`,
+    `|---|---|${devices.map(() => "---|---|---|").join("")}`,
     ...summary,
     "",
-    "| test | group | opset | wasm and js |",
+    `| test | group | opset | ${about} |`,
     "|---|---|---|---|",
     ...lines,
     "",

@@ -35,7 +35,7 @@ export interface ImageWriter {
 
 /** A text that only equal functions share, whatever their names. */
 const contentOf = (f: Func): string =>
-  JSON.stringify([f.params, f.body, f.result ?? null], (_, x: unknown) =>
+  JSON.stringify([f.params, f.body, f.result ?? null, f.grid ?? null], (_, x: unknown) =>
     typeof x === "bigint" ? `${x}n` : Object.is(x, -0) ? "-0" : Number.isFinite(x as number) || typeof x !== "number" ? x : String(x),
   );
 

@@ -1,8 +1,8 @@
 // The menu of fast kernels, in the order in which they are offered a unit. Each overrides the generic lowering, which tests hold it against.
 
 import type { Capabilities } from "../backend.ts";
-import { NotVectorizable } from "./generic/element.ts";
 import type { GenericContext } from "./generic/kernel.ts";
+import { NotVectorizable } from "./generic/lanes.ts";
 import { lowerConv } from "./match-conv.ts";
 import { lowerConvTranspose } from "./match-conv-transpose.ts";
 import { lowerMatmul } from "./match-matmul.ts";

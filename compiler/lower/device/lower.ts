@@ -5,8 +5,9 @@ import type { GenericContext } from "../generic/kernel.ts";
 import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { lowerElements } from "./elements.ts";
+import { lowerRows } from "./rows.ts";
 
-const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [];
+const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [lowerRows];
 
 /** Kernels for the results of a unit. Needs `isGeneric(u)`. */
 export function lowerForDevice(u: Unit, c: GenericContext, can: Capabilities): readonly Lowered[] {

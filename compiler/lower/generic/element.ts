@@ -19,17 +19,18 @@ import {
   unary,
   wrap,
 } from "../../../ir/kernel/build.ts";
-import { type Expr, isVector, MEMORY_BYTES, type ValueType, type VectorType } from "../../../ir/kernel/types.ts";
+import { type Expr, isVector, MEMORY_BYTES, type VectorType } from "../../../ir/kernel/types.ts";
 import { operands } from "../../../ir/kernel/walk.ts";
 import { coordinate, elementOf, isCompute, type OpSet } from "../../../ir/op.ts";
 import { fromF16 } from "../../../ir/scalar/f16.ts";
-import { children, readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
+import { children, type ReduceOp, readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { memoryOf, type Storage } from "../storage.ts";
 import { coefficient } from "./affine.ts";
 import { type Emitter, keyOf } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
+import { NotVectorizable, VECTOR, VECTOR_BINARY, VECTOR_UNARY } from "./lanes.ts";
 import { decide } from "./range.ts";
 
 /** What a value of a region is: computed by one of its nodes, a number known now, or memory. */
@@ -40,8 +41,15 @@ export type Source =
   /** An accumulator that a template hands over: the element at the result's coordinates, and nowhere else. */
   | { readonly kind: "given"; readonly value: Expr };
 
-/** Raised while lowering four lanes at once where an expression cannot be; the caller lowers one at a time instead. */
-export class NotVectorizable extends Error {}
+/** A reduction over constant extents. */
+export interface Reduction {
+  readonly op: ReduceOp;
+  /** Of what is reduced. */
+  readonly type: ScalarType;
+  readonly extents: readonly number[];
+  /** What is reduced, at one place along each extent. */
+  body(at: readonly Expr[]): Expr;
+}
 
 export interface ElementOptions {
   readonly ops: OpSet;
@@ -50,33 +58,14 @@ export interface ElementOptions {
   readonly lane?: string;
   /** Registers a fault, gives its number. */
   readonly fault: (sentence: string) => number;
+  /** Lowers a reduction another way than as loops, or leaves it. */
+  readonly reduce?: (r: Reduction) => Expr | undefined;
   /** A shorter address for operands that lie just as the result does. */
   readonly sameAddress?: (
     storage: Storage,
     coords: readonly Expr[],
   ) => { readonly ptr: (base: Expr) => Expr; readonly offset: number } | undefined;
 }
-
-const VECTOR: Partial<Record<ValueType, VectorType>> = { f32: "f32x4", i32: "i32x4", bool: "i32x4" };
-const VECTOR_UNARY: ReadonlySet<UnaryOp> = new Set<UnaryOp>([
-  "neg",
-  "abs",
-  "sqrt",
-  "floor",
-  "ceil",
-  "trunc",
-  "round_even",
-  "exp",
-  "log",
-  "sin",
-  "cos",
-  "tanh",
-  "erf",
-]);
-const VECTOR_BINARY: Readonly<Record<"f32x4" | "i32x4", ReadonlySet<BinaryOp>>> = {
-  f32x4: new Set<BinaryOp>(["add", "sub", "mul", "div", "min", "max"]),
-  i32x4: new Set<BinaryOp>(["add", "sub", "mul", "min", "max", "and", "or", "xor"]),
-};
 
 type Env = ReadonlyMap<string, Expr>;
 
@@ -337,6 +326,8 @@ export class ElementLowering {
   }
 
   #reduce(s: Scalar & { kind: "reduce" }, env: Env, node: Node): Expr {
+    const taken = this.#taken(s, env, node);
+    if (taken) return taken;
     if (s.op.startsWith("arg")) return this.#argReduce(s, env, node);
     const op = s.op as "sum" | "prod" | "min" | "max" | "and" | "or";
     const wide = this.#varies(s.body, env);
@@ -354,6 +345,14 @@ export class ElementLowering {
       acc.assign(binary(COMBINE[op], acc.read, wide ? this.#wide(body) : body));
     });
     return this.#em.freeze(acc.read);
+  }
+
+  #taken(s: Scalar & { kind: "reduce" }, env: Env, node: Node): Expr | undefined {
+    const extents = s.over.map(({ extent }) => (extent.kind === "const" ? Number(extent.value) : undefined));
+    if (!extents.every((d) => d !== undefined)) return undefined;
+    const body = (at: readonly Expr[]): Expr =>
+      this.#scalar(s.body, new Map([...env, ...s.over.map(({ name }, k) => [name, at[k]!] as const)]), node);
+    return this.#options.reduce?.({ op: s.op, type: s.body.type, extents, body });
   }
 
   #nest(over: readonly { readonly name: string; readonly extent: Scalar }[], env: Env, node: Node, visit: (env: Env) => void): void {

@@ -29,6 +29,11 @@ export class Emitter {
     return this.#scopes[0]!.stmts;
   }
 
+  /** Whether statements go to the outermost scope, which is sure to run, and once. */
+  get isOutermost(): boolean {
+    return this.#scopes.length === 1;
+  }
+
   name(hint: string): string {
     return `${hint}${this.#fresh++}`;
   }

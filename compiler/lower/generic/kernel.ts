@@ -11,8 +11,9 @@ import { sharedAxis } from "../split.ts";
 import { memoryOf, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
-import { ElementLowering, NotVectorizable, type Source } from "./element.ts";
+import { ElementLowering, type Source } from "./element.ts";
 import { Emitter } from "./emitter.ts";
+import { NotVectorizable } from "./lanes.ts";
 
 export interface GenericContext {
   readonly ops: OpSet;

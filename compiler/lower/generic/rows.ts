@@ -10,17 +10,18 @@ import { isStatic, sameShape } from "../../../ir/types.ts";
 import { laneAxis, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
-import { COMBINE, ElementLowering, NotVectorizable, type Source } from "./element.ts";
+import { COMBINE, ElementLowering, type Source } from "./element.ts";
 import { Emitter } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
 import { type GenericContext, isImmediate, kernelName } from "./kernel.ts";
+import { NotVectorizable } from "./lanes.ts";
 
 type Kind = "sum" | "prod" | "min" | "max";
 const kindOf = (n: Node): Kind => n.attrs.op as Kind;
 const sizes = (v: Value): readonly number[] => v.type.shape as readonly number[];
 
 /** The reductions of a unit whose other nodes are elementwise, and the axes of the result that they run over; undefined for other units. */
-function rowsOf(u: Unit, ops: OpSet): { readonly reductions: readonly Node[]; readonly axes: readonly number[] } | undefined {
+export function rowsOf(u: Unit, ops: OpSet): { readonly reductions: readonly Node[]; readonly axes: readonly number[] } | undefined {
   const reductions = u.nodes.filter((n) => n.op === "reduce");
   const root = u.roots[0];
   if (reductions.length === 0 || u.roots.length !== 1 || root!.node.op === "reduce" || root!.type.dtype !== "f32") return undefined;

@@ -8,6 +8,7 @@ import { expandFma } from "./expand-fma.ts";
 import { expandLanes } from "./expand-lanes.ts";
 import { expandMaths } from "./expand-maths.ts";
 import { inline } from "./inline.ts";
+import { joinStores } from "./join-stores.ts";
 import { nameShared } from "./name-shared.ts";
 import { scalarize } from "./scalarize.ts";
 import { shareOut } from "./share-out.ts";
@@ -27,6 +28,7 @@ export const kernelPasses: readonly KernelPass[] = [
   nameShared,
   scalarize,
   expandF16,
+  joinStores,
   expandLanes,
   expandMaths,
   expandFma,

@@ -40,6 +40,7 @@ describe("legalize", () => {
       "name-shared",
       "scalarize",
       "expand-f16",
+      "join-stores",
       "expand-lanes",
       "expand-maths",
       "expand-fma",

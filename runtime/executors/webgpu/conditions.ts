@@ -57,7 +57,9 @@ export const createConditions = (
         encoder.copyBufferToBuffer(buffer, offset - (offset % 8), staging, 8 * i, 8);
         return offset % 8;
       });
-      await submitter.submit(() => staging.mapAsync(READ));
+      let mapped: Promise<undefined> | undefined;
+      await submitter.submit(() => (mapped = staging.mapAsync(READ)));
+      await mapped;
       const view = new DataView(staging.getMappedRange());
       let next = 0;
       const result = holds(condition, ({ bytes }) => {

@@ -12,16 +12,14 @@ const FIRST_RATE = 1e6;
 /** By how much one measurement may change the rate: drivers finish compiling in a kernel's first run. */
 const CHANGE = 4;
 /** Milliseconds; what is shorter is the time of messages, not of work. */
-const NOTICEABLE = 1;
+const NOTICEABLE = 0.5;
+
 export interface Submitter {
   /** The encoder of what comes next, between passes. */
   encoder(): GPUCommandEncoder;
   /** Encodes a dispatch; where it begins a new portion, resolves once there is room for it. */
   dispatch(dispatch: Dispatch): Promise<void> | undefined;
-  /**
-   * Submits what was encoded, and resolves when there is room for more; with `finished`, which resolves when the work is done, then. Rejects
-   * where that does.
-   */
+  /** Submits what was encoded. `finished` says when it is known to be done, where that will be known anyway. */
   submit(finished?: () => Promise<unknown>): Promise<void>;
   /** Resolves once everything submitted was found valid. Throws `internal`. */
   settle(): Promise<void>;
@@ -53,32 +51,32 @@ export const createSubmitter = (
     pass?.end();
     pass = undefined;
   };
-  /** Resolves when a portion is done, and the rate is learnt from it. */
-  const watch = async (spent: number, finished: () => Promise<unknown>): Promise<void> => {
-    const from = performance.now();
-    await finished();
+  const learn = (spent: number, from: number): void => {
     const now = performance.now();
     const took = now - Math.max(from, free);
     free = now;
-    if (took >= NOTICEABLE && spent) rate = Math.min(rate * CHANGE, Math.max(rate / CHANGE, spent / took));
-    else if (spent > (rate * PORTION) / CHANGE) rate *= CHANGE;
+    if (spent && took > NOTICEABLE) rate = Math.min(rate * CHANGE, Math.max(rate / CHANGE, spent / took));
   };
 
-  const submit: Submitter["submit"] = async (finished) => {
+  const submit: Submitter["submit"] = async (finished = () => device.queue.onSubmittedWorkDone()) => {
     if (!open) return;
     endPass();
     stopwatch?.resolve(open);
     device.queue.submit([open.finish()]);
     checks.push(device.popErrorScope());
     open = undefined;
-    const [done, earlier] = [watch(cost, finished ?? (() => device.queue.onSubmittedWorkDone())), last];
+    const [spent, from, earlier] = [cost, performance.now(), last];
     cost = 0;
-    last = done.catch(() => {});
+    const done = finished();
+    last = done.then(
+      () => learn(spent, from),
+      () => {},
+    );
     if (stopwatch) {
       await done;
       await stopwatch.read();
     }
-    await (finished ? done : earlier);
+    await earlier;
   };
   const encode = ({ kernel, step, cost: own }: Dispatch, group: GPUBindGroup): void => {
     const timed = stopwatch?.next(step);

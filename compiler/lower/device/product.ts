@@ -1,0 +1,213 @@
+// Tiled products: a workgroup brings tiles of both sides to shared memory, and each of its threads sums a block of the result in registers.
+
+import {
+  add,
+  barrier,
+  callStmt,
+  compare,
+  extract,
+  fma,
+  i32,
+  load,
+  lt,
+  mul,
+  select,
+  shuffle,
+  splat,
+  store,
+  team,
+  variable,
+} from "../../../ir/kernel/build.ts";
+import type { Expr, Func, SharedArray } from "../../../ir/kernel/types.ts";
+import { Emitter } from "../generic/emitter.ts";
+import { type Side, zero4 } from "./operand.ts";
+import type { Put } from "./put.ts";
+import { type Tiling, threadsOf } from "./tiling.ts";
+
+export interface Product {
+  readonly name: string;
+  readonly doc: string;
+  readonly batches: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  readonly left: Side;
+  readonly right: Side;
+  readonly tiling: Tiling;
+  readonly put: Put;
+  /** First summands of four rows (f32x4): the same along a row. */
+  readonly start?: (em: Emitter, batch: Expr, quad: Expr) => Expr;
+}
+
+/** Columns of four f32x4 rows. */
+export function transposed(em: Emitter, rows: readonly Expr[]): Expr[] {
+  const [a, b, c, d] = rows as [Expr, Expr, Expr, Expr];
+  const pick = (x: Expr, y: Expr, lanes: readonly number[]): Expr => em.named("t", shuffle(x, y, lanes));
+  const [low, low2] = [pick(a, b, [0, 4, 1, 5]), pick(c, d, [0, 4, 1, 5])];
+  const [high, high2] = [pick(a, b, [2, 6, 3, 7]), pick(c, d, [2, 6, 3, 7])];
+  return [pick(low, low2, [0, 1, 4, 5]), pick(low, low2, [2, 3, 6, 7]), pick(high, high2, [0, 1, 4, 5]), pick(high, high2, [2, 3, 6, 7])];
+}
+
+/** A tile of one side in shared memory: [depth][fours of lines], or where it is deep, each line's fours, four lines apart by one more. */
+interface Tile {
+  readonly array: SharedArray;
+  /** Reads this thread's part of the tile that starts at depth `round` tiles, and gives the statements that share it. */
+  fetch(round: Expr): () => void;
+  /** For `step` depths from slice-wide number `at` on: the f32x4 of four lines (or, deep, of four depths) `k` of quad `quad`. */
+  read(quad: Expr, at: Expr, k: number): Expr;
+}
+
+const vector = (em: Emitter, array: string, index: Expr): { readonly ptr: Expr; readonly offset: number } =>
+  em.address(variable(array, "ptr"), mul(index, i32(16)));
+
+function tileOf(em: Emitter, name: string, side: Side, extent: number, t: Tiling, batch: Expr, first: Expr, rank: Expr): Tile {
+  const threads = threadsOf(t);
+  const quads = extent / 4;
+  const along = t.depth / 4;
+  const total = quads * t.depth;
+  const rounds = Math.ceil(total / threads);
+  const inner = side.deep ? along : quads;
+  const [x0, y0] = threads === inner ? [rank, i32(0)] : (em.coordinates(rank, [threads / inner, inner], [0, 1]).reverse() as [Expr, Expr]);
+  const steps = Array.from({ length: rounds }, (_, k) => add(y0, i32((k * threads) / inner)));
+  // Along the lines, a thread's fours are all of the same lines.
+  const lines = side.deep ? steps.map((s) => side.open(em, batch, add(mul(first, i32(4)), s))) : [side.open(em, batch, add(first, x0))];
+  const slot = (k: number): Expr => {
+    const own = add(rank, i32(k * threads));
+    if (!side.deep) return own;
+    const line = steps[k]!;
+    return add(own, { kind: "binary", type: "i32", op: "div", a: line, b: i32(4) });
+  };
+  const array: SharedArray = { name, memory: "f32x4", length: side.deep ? quads * (t.depth + 1) : total };
+  return {
+    array,
+    fetch(round) {
+      const values = steps.map((s, k) => {
+        const depth = side.deep ? add(mul(round, i32(along)), x0) : add(mul(round, i32(t.depth)), s);
+        return lines[side.deep ? k : 0]!(depth);
+      });
+      return () =>
+        values.forEach((value, k) => {
+          const put = (): void => {
+            const { ptr, offset } = vector(em, name, slot(k));
+            em.emit(store("f32x4", ptr, value, offset));
+          };
+          if ((k + 1) * threads <= total) put();
+          else em.branch(lt(rank, i32(total - k * threads)), put);
+        });
+    },
+    read(quad, at, k) {
+      const index = side.deep
+        ? add(add(mul(quad, i32(t.depth + 1)), i32(k * along)), at)
+        : add(add(mul(at, i32(quads)), quad), i32(k * quads));
+      const { ptr, offset } = vector(em, name, index);
+      return em.named("s", load("f32x4", ptr, offset));
+    },
+  };
+}
+
+/** The functions of a tiled product, its entry last. */
+export function tiledProduct(p: Product): readonly Func[] {
+  const { left, right, tiling: t, put } = p;
+  const em = new Emitter();
+  const params = [...left.params, ...right.params, ...put.params];
+  for (const x of params) em.parameter(x.name, x.type);
+  const names = ["rows", "columns", "sums"] as const;
+  for (const name of names) em.parameter(`tile_${name}`, "ptr");
+  const [down, across] = [t.rows / (4 * t.high), t.columns / (4 * t.wide)];
+  const tiles = [p.batches, Math.ceil(p.rows / t.rows), Math.ceil(p.columns / t.columns)];
+  const [batch, tileRow, tileColumn] = em.coordinates(team("group"), tiles, [0, 1, 2]) as [Expr, Expr, Expr];
+  const rank = em.named("rank", team("rank"));
+  const [slice, y, x] = em.coordinates(rank, [t.slices, down, across], [0, 1, 2]) as [Expr, Expr, Expr];
+  const firstRow = mul(tileRow, i32(t.rows / 4));
+  const firstColumn = mul(tileColumn, i32(t.columns / 4));
+  const a = tileOf(em, "tile_rows", left, t.rows, t, batch, firstRow, rank);
+  const b = tileOf(em, "tile_columns", right, t.columns, t, batch, firstColumn, rank);
+
+  const rowQuads = Array.from({ length: t.high }, (_, h) => add(y, i32(h * down)));
+  const columnQuads = Array.from({ length: t.wide }, (_, g) => add(x, i32(g * across)));
+  const starts = rowQuads.map((q) => p.start && em.named("b", p.start(em, batch, add(firstRow, q))));
+  const sums = rowQuads.map((_, h) =>
+    [0, 1, 2, 3].map((i) =>
+      columnQuads.map(() => {
+        const first = starts[h] && splat("f32x4", extract(starts[h], i));
+        return em.mutable("acc", !first ? zero4 : t.slices === 1 ? first : select(compare("eq", slice, i32(0)), first, zero4));
+      }),
+    ),
+  );
+
+  const rounds = Math.ceil(p.depth / t.depth);
+  const step = left.deep || right.deep ? 4 : 1;
+  const own = t.depth / t.slices / step;
+  em.loop("round", i32(0), i32(rounds), 1, (round) => {
+    const shares = [a.fetch(round), b.fetch(round)];
+    // Everyone is done with the tiles of the round before.
+    if (rounds > 1) em.emit(barrier);
+    for (const share of shares) share();
+    em.emit(barrier);
+    em.loop("k", i32(0), i32(own), 1, (k) => {
+      const at = add(mul(slice, i32(own)), k);
+      const fours = (tile: Tile, side: Side, quad: Expr): Expr[] =>
+        Array.from({ length: step }, (_, j) => tile.read(quad, side.deep || step === 1 ? at : mul(at, i32(4)), j));
+      const rows = rowQuads.map((q) => fours(a, left, q));
+      const columns = columnQuads.map((q) => {
+        const found = fours(b, right, q);
+        return right.deep ? transposed(em, found) : found;
+      });
+      for (let j = 0; j < step; j++)
+        sums.forEach((four, h) =>
+          four.forEach((row, i) =>
+            row.forEach((acc, g) => {
+              const factor = left.deep ? extract(rows[h]![i]!, j) : extract(rows[h]![j]!, i);
+              acc.assign(fma(splat("f32x4", factor), columns[g]![j]!, acc.read));
+            }),
+          ),
+        );
+    });
+  });
+
+  const shared = [a.array, b.array];
+  if (t.slices > 1) shared.push(addSlices(em, sums.flat(2), slice, rank, down * across, t.slices));
+  const store4 = (): void =>
+    sums.forEach((four, h) =>
+      four.forEach((row, i) =>
+        row.forEach((acc, g) => {
+          const line = add(mul(add(firstRow, rowQuads[h]!), i32(4)), i32(i));
+          em.emit(callStmt(put.func.name, put.args(acc.read, batch, line, add(firstColumn, columnQuads[g]!))));
+        }),
+      ),
+    );
+  if (t.slices > 1) em.branch(compare("eq", slice, i32(0)), store4);
+  else store4();
+  const grid = { workgroups: tiles.reduce((n, d) => n * d, 1), size: threadsOf(t), shared };
+  const entry: Func = { name: p.name, doc: p.doc, params, body: em.body, grid };
+  return [put.func, entry];
+}
+
+interface Sum {
+  readonly read: Expr;
+  assign(value: Expr): void;
+}
+
+/** Adds up what the slices of a team summed, in the first one's registers: one slice after the other shares its sums. */
+function addSlices(em: Emitter, sums: readonly Sum[], slice: Expr, rank: Expr, team: number, slices: number): SharedArray {
+  const array: SharedArray = { name: "tile_sums", memory: "f32x4", length: team * sums.length };
+  const mine = em.named("mine", { kind: "binary", type: "i32", op: "rem", a: rank, b: i32(team) });
+  const place = (k: number) => vector(em, array.name, add(mine, i32(k * team)));
+  em.loop("s", i32(1), i32(slices), 1, (s) => {
+    if (slices > 2) em.emit(barrier);
+    em.branch(compare("eq", slice, s), () =>
+      sums.forEach((sum, k) => {
+        const { ptr, offset } = place(k);
+        em.emit(store("f32x4", ptr, sum.read, offset));
+      }),
+    );
+    em.emit(barrier);
+    em.branch(compare("eq", slice, i32(0)), () =>
+      sums.forEach((sum, k) => {
+        const { ptr, offset } = place(k);
+        sum.assign(add(sum.read, load("f32x4", ptr, offset)));
+      }),
+    );
+  });
+  return array;
+}

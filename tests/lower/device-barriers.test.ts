@@ -1,0 +1,39 @@
+// No barrier of a device's kernels can be spared: without any one of them, threads get in each other's way.
+
+import { expect, test } from "vitest";
+import { deviceMatmul } from "../../compiler/lower/device/matmul.ts";
+import { TILINGS } from "../../compiler/lower/device/tiling.ts";
+import type { Lowered } from "../../compiler/lower/template.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Sketch } from "../conformance/sketch.ts";
+import { can, countBarriers, deviceCase, kernelsOf, lowerLast, runKernel, withoutEachBarrier } from "./device-cases.ts";
+
+/** Kernels, run so long that each of their loops goes round, and the barriers that they have. */
+const matmul = (m: number, k: number, n: number, tiling: number): Lowered =>
+  lowerLast(
+    deviceCase((s) => s.op("matmul", [s.input("f32", [m, k]), s.weight("f32", [k, n])])),
+    (u, c) => deviceMatmul(u, c, can, () => TILINGS[tiling]!),
+  );
+const only = (build: (s: Sketch) => Value): Lowered => {
+  const [kernel, ...others] = kernelsOf(deviceCase(build).graph);
+  expect(others).toEqual([]);
+  return kernel!;
+};
+
+const SAMPLES: readonly (readonly [string, number, () => Lowered])[] = [
+  ["a tiled product", 2, () => matmul(32, 40, 32, 2)],
+  ["a tiled product of large tiles", 2, () => matmul(64, 40, 64, 1)],
+  ["a tiled product of one round", 1, () => matmul(32, 12, 32, 2)],
+  ["a tiled product in two slices", 3, () => matmul(32, 40, 32, 5)],
+  ["a tiled product in four slices", 4, () => matmul(32, 70, 32, 8)],
+  ["a row by a matrix", 1, () => only((s) => s.op("matmul", [s.input("f32", [1, 70]), s.input("f32", [70, 10])]))],
+  ["a matrix by a column", 1, () => only((s) => s.op("matmul", [s.weight("f32", [10, 70]), s.input("f32", [70, 1])]))],
+];
+
+test.each(SAMPLES)("%s", (_, barriers, make) => {
+  const kernel = make();
+  runKernel(kernel);
+  expect(countBarriers(kernel.functions)).toBe(barriers);
+  for (const functions of withoutEachBarrier(kernel.functions))
+    expect(() => runKernel(kernel, functions)).toThrow(expect.objectContaining({ code: "kernel-race" }));
+});

@@ -9,6 +9,7 @@ import { standardOps } from "../../ir/ops/index.ts";
 import { parse } from "../../ir/parse.ts";
 import { load } from "../../runtime/index.ts";
 import { toyPrograms } from "../runtime/toy-code.ts";
+import { toyWebGPU } from "../runtime/toy-webgpu.ts";
 import { chromiumPath, INSECURE_HOST, launchChromium } from "./chromium.ts";
 import { type Answer, pageFiles, type Question, type Site, STRICT_POLICY, serve } from "./site.ts";
 
@@ -49,6 +50,7 @@ describe.skipIf(chromiumPath() === undefined)("chromium", () => {
       ...folder("toy.sparsec", artifact),
       ...folder("broken.sparsec", broken),
       ...folder("team.sparsec", team),
+      ...folder("device.sparsec", toyWebGPU()),
     ]);
     browser = await launchChromium();
   }, 120_000);
@@ -102,6 +104,23 @@ describe.skipIf(chromiumPath() === undefined)("chromium", () => {
       }
       expect((await ask(page, "inPage", question("auto"))).info).toMatchObject({ backend: "wasm", skipped: [] });
     });
+  });
+
+  test("webgpu gives them, too, where the page is a secure context", async () => {
+    const outputs = await inNode("js");
+    await open(STRICT_POLICY, async (page) => {
+      for (const where of ["inPage", "inWorker"] as const) {
+        const answer = await ask(page, where, question("webgpu", "device.sparsec"));
+        expect(answer.error).toBeUndefined();
+        expect(answer.outputs).toEqual(outputs);
+        expect(answer.info?.backend).toBe("webgpu");
+      }
+    });
+    const insecure = async (page: Page): Promise<void> => {
+      const { error } = await ask(page, "inPage", question("webgpu", "device.sparsec"));
+      expect(error).toEqual({ code: "no-webgpu", message: expect.stringMatching(/WebGPU needs a secure context/) });
+    };
+    await open(STRICT_POLICY, insecure, INSECURE_HOST);
   });
 
   test("where the policy forbids wasm, js runs instead, and info says why", async () => {

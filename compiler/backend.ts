@@ -55,10 +55,15 @@ export interface Emitted {
   readonly files: Readonly<Record<string, string | Uint8Array>>;
   /** For devices that a host drives step by step. */
   readonly schedule?: Schedule;
+  /** What this program needs besides what its variant does. */
+  readonly needs?: readonly string[];
 }
 
 /** What a program's addresses and calls mean, for backends of devices. */
 export interface Placement {
+  /** Bytes of the weights and of the arena. */
+  readonly weights: number;
+  readonly arena: number;
   /** Bytes at which the arena may be cut into buffers of their own, ascending from 0. */
   readonly cuts: readonly number[];
   /** For each call of the entry, in the order of the text, the step that it was made from. */

@@ -117,11 +117,12 @@ async function emitVariant(
   const { program, order, calls } = buildProgram(lowered, plan, image, { ...(profile ? { range: plan.bytes } : {}), team: threads > 1 });
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
-  const { code, files, schedule } = await backend.emit(legalize(program, can), variant, { cuts: plan.cuts, steps: calls });
+  const placement = { weights: image.bytes, arena: plan.bytes, cuts: plan.cuts, steps: calls };
+  const { code, files, schedule, needs = [] } = await backend.emit(legalize(program, can), variant, placement);
   const manifest: VariantManifest = {
     backend: backend.name,
     name: variant.name,
-    needs: variant.needs,
+    needs: [...variant.needs, ...needs],
     ...(threads > 1 ? { threads } : {}),
     code,
     weights: Math.max(16, image.bytes),

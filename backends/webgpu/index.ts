@@ -1,6 +1,7 @@
 // The WebGPU backend: a WGSL module for each kernel, and the schedule by which a host dispatches them.
 
 import { defineBackend } from "../../compiler/backend.ts";
+import { limitsOf } from "./limits.ts";
 import { scheduleOf } from "./schedule.ts";
 
 /** What every WebGPU device has, by the defaults of its limits. */
@@ -24,8 +25,8 @@ export const webgpu = defineBackend({
       },
     },
   ],
-  emit(program, _, placement = { cuts: [0], steps: [] }) {
+  emit(program, _, placement = { weights: 0, arena: 0, cuts: [0], steps: [] }) {
     const { schedule, text } = scheduleOf(program, placement, DEVICE);
-    return { code: "model.wgsl", files: { "model.wgsl": text }, schedule };
+    return { code: "model.wgsl", files: { "model.wgsl": text }, schedule, needs: limitsOf(schedule, placement) };
   },
 });

@@ -73,18 +73,28 @@ export interface RowPads {
   readonly bottom: number;
 }
 
-export function lowerConv(u: Unit, c: GenericContext, can: Capabilities, rows?: RowPads): Lowered | undefined {
+/** A convolution with constant weights, as templates are asked for it. */
+export interface MatchedConv {
+  readonly spec: ConvSpec;
+  /** The layout of the weights, where they have one. */
+  readonly layout: string | undefined;
+  /** Operand 0 of the template. */
+  readonly input: Value;
+}
+
+/** The unit as a convolution with constant weights, or undefined where it is none. */
+export function matchConv(u: Unit, c: GenericContext, can: Capabilities, rows?: RowPads): MatchedConv | undefined {
   const conv = imageConv(u, c.ops);
   if (!conv) return undefined;
   const [x, w, b] = conv.inputs;
   const [weights, bias] = [constantOperand(u, w, c), constantOperand(u, b, c)];
   if (!weights || (b && !bias)) return undefined;
-  const epilogue = epilogueOf(u, conv.results[0]!, c);
   const { layout } = outer(u, w!).type;
   const [top, left, bottom, right] = conv.attrs["pads"] as unknown as ConvSpec["pads"];
+  const input = outer(u, x!);
   const spec: ConvSpec = {
     name: kernelName(u),
-    input: c.storageOf(outer(u, x!)),
+    input: c.storageOf(input),
     output: c.storageOf(u.node.results[0]!),
     weights: weights.data as Float32Array,
     kernel: pair(weights.shape.slice(2)),
@@ -94,10 +104,17 @@ export function lowerConv(u: Unit, c: GenericContext, can: Capabilities, rows?: 
     groups: conv.attrs["group"] as number,
     ...(layout ? { block: blockOf(layout, "first") } : {}),
     ...(bias ? { bias: bias.data as Float32Array } : {}),
-    epilogue,
+    epilogue: epilogueOf(u, conv.results[0]!, c),
     target: can,
   };
+  return { spec, layout, input };
+}
+
+export function lowerConv(u: Unit, c: GenericContext, can: Capabilities, rows?: RowPads): Lowered | undefined {
+  const found = matchConv(u, c, can, rows);
+  if (!found) return undefined;
+  const { spec, layout, input } = found;
   const sparse = layout ? (convPixel(spec) ?? convSparse(spec)) : undefined;
   const lowered = (sparse && { ...sparse, format: layout! }) ?? convDepthwise(spec) ?? denseConv(spec);
-  return bound(u, lowered, [outer(u, x!)], epilogue);
+  return bound(u, lowered, [input], spec.epilogue);
 }

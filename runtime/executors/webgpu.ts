@@ -54,6 +54,8 @@ const open: DeviceExecutor["open"] = async (code, variant, setting) => {
         resources.destroy();
         if (opened.owned) device.destroy();
       };
+      // On a lost device everything seems to succeed.
+      if (lost !== undefined) throw new Error(lost);
       live = { ...runner, opened, lost, whenLost, destroy };
       return live;
     } catch (thrown) {

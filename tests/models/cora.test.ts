@@ -8,6 +8,7 @@ import { type Inputs, load } from "../../runtime/index.ts";
 import { compareModel } from "../support/compare.ts";
 import { sharedPath } from "../support/shared.ts";
 import { testTensor } from "../support/tensors.ts";
+import { webgpuSkipped } from "../support/webgpu.ts";
 
 const data = sharedPath("data", "cora");
 const NODES = 2708;
@@ -52,10 +53,12 @@ describe.skipIf(data === undefined).each(["gcn-cora-sparseadj", "gcn-cora-edgeli
     inputs = { x: features(), ...(lists ? edges : {}) };
     expected = testTensor("logits", "f32", [NODES, CLASSES], read("gcn_logits_reference.f32"));
     const dims = lists ? { dims: { N: NODES, E: edges.src.length } } : {};
-    artifact = await compile(sharedPath("models", `${name}.onnx`)!, { backends: ["wasm", "js"], ...dims });
+    artifact = await compile(sharedPath("models", `${name}.onnx`)!, { backends: ["wasm", "js", "webgpu"], ...dims });
   }, 60_000);
 
-  it.each(["wasm", "js"])("on %s, with 816 test nodes in 1,000 right", { timeout: 60_000 }, async (device) => {
+  it.for(["wasm", "js", "webgpu"])("on %s, with 816 test nodes in 1,000 right", { timeout: 60_000 }, async (device, { skip }) => {
+    const why = device === "webgpu" ? webgpuSkipped() : undefined;
+    if (why) skip(why);
     using model = await load(artifact, { device });
     const { logits } = await model.run(inputs);
     expect(compareModel(logits!, expected)).toBeUndefined();
@@ -65,5 +68,16 @@ describe.skipIf(data === undefined).each(["gcn-cora-sparseadj", "gcn-cora-edgeli
   it("keeps the adjacency's zeros out of the artifact", () => {
     const dense = 4 * NODES * NODES;
     expect(artifact.size).toBeLessThan(dense / 10);
+  });
+
+  it("has nothing of N x N on a device", () => {
+    const dense = 4 * NODES * NODES;
+    const { weights, schedule } = artifact.manifest.variants.find((v) => v.backend === "webgpu")!;
+    expect(weights).toBeLessThan(dense / 10);
+    // The largest that any kernel sees are the features.
+    const bound = schedule!.commands.flatMap((c) => (c.kind === "dispatch" ? c.bind.map((b) => b.bytes) : []));
+    expect(Math.max(...bound)).toBeLessThan(4 * NODES * FEATURES + 256);
+    const threads = schedule!.kernels.map((k) => 256 * k.workgroups);
+    expect(Math.max(...threads)).toBeLessThan(NODES * NODES);
   });
 });

@@ -22,6 +22,10 @@ function engine(name: string, variable: string, place: string): Engine {
   return { name, path: skipReason("engines", missing) === undefined ? path : undefined };
 }
 
+/** Deno, whose WebGPU reads WGSL by other code than browsers' does. */
+export const deno = (): Engine =>
+  engine("deno", "SPARSEC_DENO", installed("@deno", arch === "x64" ? "linux-x64-glibc" : "linux-arm64-glibc", "deno"));
+
 /** The engines that artifacts give the same bits on, this one first. */
 export const engines = (): readonly Engine[] => [
   { name: `this Node (${process.version})`, path: process.execPath },

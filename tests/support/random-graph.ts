@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import { arrayOf, DTYPES, type DType, isFloat } from "../../ir/dtype.ts";
-import { type Graph, GraphBuilder, type Value } from "../../ir/graph.ts";
+import { type Graph, GraphBuilder, isGraph, topological, type Value } from "../../ir/graph.ts";
 import type { Attrs, OpSet } from "../../ir/op.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { print } from "../../ir/print.ts";
@@ -173,3 +173,11 @@ export const randomGraphs = (options: RandomGraphOptions = {}): fc.Arbitrary<Ran
 
 /** The shape of a value made by a step: always static. */
 export const shapeOf = (v: Value): readonly number[] => maxShape(v.type);
+
+/** Whether any value of a graph is of f64, which some targets do not have. */
+export const usesF64 = (g: Graph): boolean =>
+  topological(g.outputs).some(
+    (n) =>
+      [...n.results.map((r) => r.type.dtype), ...n.inputs.map((v) => v.type.dtype)].includes("f64") ||
+      Object.values(n.attrs).some((a) => isGraph(a) && usesF64(a)),
+  );

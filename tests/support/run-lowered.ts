@@ -22,10 +22,10 @@ export const SCALAR_TARGET: Capabilities = { ...VECTOR_TARGET, vectors: [] };
 /** Lowers, plans and executes, by as many threads as the target has. Outputs of bounded shape are not cut to their true extents. */
 export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabilities = VECTOR_TARGET): Tensor[] {
   const lowered = lowerGraph(graph, can);
-  const { threads = 1 } = can;
-  const plan = planMemory(lowered, { threads: threads });
+  const { threads = 1, device } = can;
+  const plan = planMemory(lowered, { threads, ...(device ? { alignment: device.alignment, apart: true } : {}) });
   const writer = createWeightsWriter();
-  const image = createImage(writer);
+  const image = createImage(writer, device?.alignment);
   const outputs = lowered.outputs.map(({ place }) =>
     place.buffer.constant ? image.constant(place.buffer.constant.data) : plan.offsets.get(place.buffer)!,
   );

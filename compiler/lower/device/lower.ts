@@ -8,11 +8,19 @@ import type { Unit } from "../unit.ts";
 import { lowerElements } from "./elements.ts";
 import { deviceMatmul } from "./matmul.ts";
 import { lowerRows } from "./rows.ts";
+import { lowerSparse } from "./sparse.ts";
 
 const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [deviceMatmul, lowerRows];
 
 /** Kernels for the results of a unit. Needs `isGeneric(u)`. */
 export function lowerForDevice(u: Unit, c: GenericContext, can: Capabilities): readonly Lowered[] {
+  const sparse = lowerSparse(u, c, can);
+  if (typeof sparse === "object") return [sparse];
+  const dense = lowerDense(u, c, can);
+  return sparse === undefined ? dense : dense.map((l) => ({ ...l, why: `${l.why}; ${sparse}` }));
+}
+
+function lowerDense(u: Unit, c: GenericContext, can: Capabilities): readonly Lowered[] {
   for (const lower of MENU) {
     try {
       const lowered = lower(u, c, can);

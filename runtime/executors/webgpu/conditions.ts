@@ -57,9 +57,7 @@ export const createConditions = (
         encoder.copyBufferToBuffer(buffer, offset - (offset % 8), staging, 8 * i, 8);
         return offset % 8;
       });
-      let mapped: Promise<undefined> | undefined;
-      await submitter.submit(() => (mapped = staging.mapAsync(READ)));
-      await mapped;
+      await submitter.submit(() => staging.mapAsync(READ));
       const view = new DataView(staging.getMappedRange());
       let next = 0;
       const result = holds(condition, ({ bytes }) => {

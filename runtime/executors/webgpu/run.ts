@@ -85,9 +85,7 @@ export const createRunner = async (
       encoder.copyBufferToBuffer(buffer, offset, staging, 8 + 8 * k, 8);
     }
     for (const i of outputs) copyOut(i, staging, starts[i]!);
-    let mapped: Promise<undefined> | undefined;
-    await submitter.submit(() => (mapped = staging.mapAsync(READ)));
-    await mapped;
+    await submitter.submit(() => staging.mapAsync(READ));
     const range = staging.getMappedRange();
     const words = new Int32Array(range, 0, 2 + 2 * places.length);
     for (const [k, at] of places.entries()) extents.set(at, words[3 + 2 * k] === 0 ? words[2 + 2 * k]! : -1);

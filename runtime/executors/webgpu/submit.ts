@@ -12,14 +12,16 @@ const FIRST_RATE = 1e6;
 /** By how much one measurement may change the rate: drivers finish compiling in a kernel's first run. */
 const CHANGE = 4;
 /** Milliseconds; what is shorter is the time of messages, not of work. */
-const NOTICEABLE = 0.5;
-
+const NOTICEABLE = 1;
 export interface Submitter {
   /** The encoder of what comes next, between passes. */
   encoder(): GPUCommandEncoder;
   /** Encodes a dispatch; where it begins a new portion, resolves once there is room for it. */
   dispatch(dispatch: Dispatch): Promise<void> | undefined;
-  /** Submits what was encoded. `finished` says when it is known to be done, where that will be known anyway. */
+  /**
+   * Submits what was encoded, and resolves when there is room for more; with `finished`, which resolves when the work is done, then. Rejects
+   * where that does.
+   */
   submit(finished?: () => Promise<unknown>): Promise<void>;
   /** Resolves once everything submitted was found valid. Throws `internal`. */
   settle(): Promise<void>;
@@ -51,32 +53,32 @@ export const createSubmitter = (
     pass?.end();
     pass = undefined;
   };
-  const learn = (spent: number, from: number): void => {
+  /** Resolves when a portion is done, and the rate is learnt from it. */
+  const watch = async (spent: number, finished: () => Promise<unknown>): Promise<void> => {
+    const from = performance.now();
+    await finished();
     const now = performance.now();
     const took = now - Math.max(from, free);
     free = now;
-    if (spent && took > NOTICEABLE) rate = Math.min(rate * CHANGE, Math.max(rate / CHANGE, spent / took));
+    if (took >= NOTICEABLE && spent) rate = Math.min(rate * CHANGE, Math.max(rate / CHANGE, spent / took));
+    else if (spent > (rate * PORTION) / CHANGE) rate *= CHANGE;
   };
 
-  const submit: Submitter["submit"] = async (finished = () => device.queue.onSubmittedWorkDone()) => {
+  const submit: Submitter["submit"] = async (finished) => {
     if (!open) return;
     endPass();
     stopwatch?.resolve(open);
     device.queue.submit([open.finish()]);
     checks.push(device.popErrorScope());
     open = undefined;
-    const [spent, from, earlier] = [cost, performance.now(), last];
+    const [done, earlier] = [watch(cost, finished ?? (() => device.queue.onSubmittedWorkDone())), last];
     cost = 0;
-    const done = finished();
-    last = done.then(
-      () => learn(spent, from),
-      () => {},
-    );
+    last = done.catch(() => {});
     if (stopwatch) {
       await done;
       await stopwatch.read();
     }
-    await earlier;
+    await (finished ? done : earlier);
   };
   const encode = ({ kernel, step, cost: own }: Dispatch, group: GPUBindGroup): void => {
     const timed = stopwatch?.next(step);

@@ -1,0 +1,55 @@
+// Sparse against dense on devices: from how few blocks on leaving out the others is taken to be faster.
+
+/** Rows and columns of the blocks that are kept or left out as a whole; a row for each output channel. */
+export type BlockShape = readonly [rows: number, columns: number];
+
+/**
+ * The rate of a sparse kernel on the elements of the blocks that it keeps, over the rate of the dense kernel: by shape, for products with many
+ * right-hand sides, and with few of them, where memory is what products wait for.
+ */
+export interface BlockRate {
+  readonly block: BlockShape;
+  readonly many: number;
+  readonly few: number;
+}
+
+/**
+ * What ships. NOT MEASURED HERE, but from what others report of GPUs: single elements pay from about 90 % zeros on where kernels are plain
+ * (Gale, Zaharia, Young, Elsen: Sparse GPU Kernels for Deep Learning, SC 2020, section 7, come to 70 % with much tuning), columns of blocks from
+ * about 80 % (Chen et al.: Efficient Tensor Core-Based GPU Kernels for Structured Sparsity, SC 2021), square blocks from 60 to 70 % (Gray, Radford,
+ * Kingma: GPU Kernels for Block-Sparse Weights, 2017). Products with few right-hand sides read as many bytes again of indices as of values.
+ */
+export const BLOCK_RATES: readonly BlockRate[] = [
+  { block: [1, 1], many: 0.1, few: 0.35 },
+  { block: [1, 4], many: 0.15, few: 0.6 },
+  { block: [4, 1], many: 0.2, few: 0.6 },
+  { block: [4, 4], many: 0.3, few: 0.8 },
+  { block: [8, 8], many: 0.35, few: 0.8 },
+  { block: [16, 16], many: 0.4, few: 0.8 },
+];
+
+/** Right-hand sides up to which they are few. */
+export const FEW = 3;
+
+/** Bytes of dense weights from which on they are kept sparse wherever that takes a quarter of the memory. */
+export const LARGE = 16 * 2 ** 20;
+
+export interface BlockChoice {
+  readonly block: BlockShape;
+  /** Dense time over sparse time. */
+  readonly gain: number;
+}
+
+/** The shape that is predicted to be fastest; `stored` gives the elements of the blocks of a shape that are kept, undefined where there are none. */
+export function bestBlocks(
+  elements: number,
+  columns: number,
+  stored: (block: BlockShape) => number | undefined,
+  rates: readonly BlockRate[] = BLOCK_RATES,
+): BlockChoice {
+  const choices = rates.flatMap(({ block, many, few }): BlockChoice[] => {
+    const kept = stored(block);
+    return kept === undefined ? [] : [{ block, gain: ((columns > FEW ? many : few) * elements) / Math.max(1, kept) }];
+  });
+  return choices.reduce((best, c) => (c.gain > best.gain ? c : best));
+}

@@ -9,10 +9,11 @@ import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { errors } from "../diagnostics.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
+import { type Attention, attentionsOf, lowerAttention } from "./device/attention.ts";
 import { lowerForDevice } from "./device/lower.ts";
 import { moveElements } from "./device/move.ts";
 import { narrowF64 } from "./device/narrow-f64.ts";
-import { lowerGeneric } from "./generic/kernel.ts";
+import { type GenericContext, lowerGeneric } from "./generic/kernel.ts";
 import { lowerRows } from "./generic/rows.ts";
 import { spareMargins } from "./margins.ts";
 import { readingOf } from "./reading.ts";
@@ -63,6 +64,9 @@ class GraphLowering {
   readonly steps: Step[] = [];
   /** Padded buffers whose margins were cleared. */
   readonly #cleared = new Set<Buffer>();
+  /** Attentions that a device may compute whole, by their last node; the others wait for it. */
+  readonly #attentions: ReadonlyMap<Node, Attention>;
+  readonly #waiting: ReadonlySet<Node>;
   /** Where values lie besides their own place. */
   readonly #moved = new Map<Value, readonly Place[]>();
 
@@ -71,6 +75,8 @@ class GraphLowering {
     this.#can = can;
     this.#env = new Map(params);
     this.#layout = assignStorage(graph, can.device !== undefined);
+    this.#attentions = can.device ? attentionsOf(graph) : new Map();
+    this.#waiting = new Set([...this.#attentions.values()].flatMap((a) => [a.scores.node, a.softmax]));
   }
 
   #tensorOf = (v: Value) => (v.node.op === "const" ? this.#graph.weights.get(v.node.attrs.ref as string) : undefined);
@@ -168,8 +174,7 @@ class GraphLowering {
         return storage ? [[v, this.#in(v, storage, node)] as const] : [];
       }),
     );
-    const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
-    const context = { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
+    const context = this.#context(own);
     if (device) {
       if (node.op === "fused" && buffersOf(unit, this.#tensorOf) > device.buffers) return this.#unfused(node);
       for (const lowered of lowerForDevice(unit, context, this.#can)) this.#kernel(node, lowered, unit.operands, own);
@@ -177,6 +182,18 @@ class GraphLowering {
     }
     const fast = templateFor(unit, context, this.#can) ?? lowerRows(unit, context);
     for (const lowered of fast ? [fast] : lowerGeneric(unit, context)) this.#kernel(node, lowered, unit.operands, own);
+  }
+
+  #context(own: ReadonlyMap<Value, Place> = new Map()): GenericContext {
+    const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
+    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
+  }
+
+  #attention(a: Attention): void {
+    this.#result(a.values.results[0]!);
+    const whole = lowerAttention(a, this.#context(), this.#can);
+    if (whole) return this.#kernel(a.values, whole.lowered, whole.operands);
+    for (const node of [a.scores.node, a.softmax, a.values]) this.#unit(node);
   }
 
   /** A fused region node by node: its kernel would bind more buffers than there are places. */
@@ -333,7 +350,11 @@ class GraphLowering {
   }
 
   run(): void {
-    for (const node of topological(this.#graph.outputs)) this.#node(node);
+    for (const node of topological(this.#graph.outputs)) {
+      const attention = this.#attentions.get(node);
+      if (attention) this.#attention(attention);
+      else if (!this.#waiting.has(node)) this.#node(node);
+    }
   }
 }
 

@@ -18,7 +18,7 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-const artifact = await compile(join(digits, "digits.onnx"), { backends: ["wasm", "js"], dims: { N: 1 } });
+const artifact = await compile(join(digits, "digits.onnx"), { backends: ["wasm", "webgpu", "js"], dims: { N: 1 } });
 
 /** A file below a folder, and nothing else. */
 async function below(folder, name) {

@@ -22,10 +22,11 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
   "--no-proxy-server",
-  "--enable-unsafe-webgpu",
   `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`,
 ];
 
-/** In a profile of its own, which is removed when it is closed. */
-export const launchChromium = (): Promise<Browser> =>
-  chromium.launch({ executablePath: path, headless: true, chromiumSandbox: false, args: FLAGS });
+/** In a profile of its own, which is removed when it is closed. WebGPU is SwiftShader's; without it, there is no adapter. */
+export const launchChromium = ({ webgpu = true } = {}): Promise<Browser> => {
+  const args = webgpu ? [...FLAGS, "--enable-unsafe-webgpu"] : FLAGS;
+  return chromium.launch({ executablePath: path, headless: true, chromiumSandbox: false, args });
+};

@@ -3,6 +3,7 @@
 import type { Program, VectorType } from "../ir/kernel/types.ts";
 import type { UnaryOp } from "../ir/scalar/types.ts";
 import type { Schedule } from "../runtime/artifact.ts";
+import type { BlockRate } from "./cost/device.ts";
 
 export type { Bound, Command, Condition, DeviceKernel, Schedule } from "../runtime/artifact.ts";
 
@@ -15,6 +16,8 @@ export interface Device {
   readonly buffers: number;
   /** Bytes that starts of bindings are multiples of. */
   readonly alignment: number;
+  /** How fast sparse kernels are; what ships (compiler/cost/device.ts), where left out. */
+  readonly sparseRates?: readonly BlockRate[];
 }
 
 /** What a target does natively. Whatever is missing is rewritten by kernel passes before `emit`. */

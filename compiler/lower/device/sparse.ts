@@ -46,7 +46,7 @@ export function lowerSparse(
   u: Unit,
   c: GenericContext,
   can: Capabilities,
-  rates: readonly BlockRate[] = BLOCK_RATES,
+  rates: readonly BlockRate[] = can.device?.sparseRates ?? BLOCK_RATES,
 ): Lowered | string | undefined {
   const product = matchMatmul(u, c, can);
   const conv = product ? undefined : matchConv(u, c, can);

@@ -9,7 +9,7 @@ import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { errors } from "../diagnostics.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
-import { type Attention, attentionsOf, lowerAttention } from "./device/attention.ts";
+import { type Attention, attentionsOf, lowerAttention, resultOf } from "./device/attention.ts";
 import { lowerForDevice } from "./device/lower.ts";
 import { moveElements } from "./device/move.ts";
 import { narrowF64 } from "./device/narrow-f64.ts";
@@ -190,9 +190,13 @@ class GraphLowering {
   }
 
   #attention(a: Attention): void {
-    this.#result(a.values.results[0]!);
+    const y = a.values.results[0]!;
+    const storage = resultOf(a);
+    if (!this.#layout.sliceOf(y)) this.#env.set(y, { buffer: { bytes: storage.bytes, hint: "attention" }, storage });
+    else this.#result(y);
     const whole = lowerAttention(a, this.#context(), this.#can);
     if (whole) return this.#kernel(a.values, whole.lowered, whole.operands);
+    this.#env.delete(y);
     for (const node of [a.scores.node, a.softmax, a.values]) this.#unit(node);
   }
 

@@ -114,6 +114,18 @@ describe("whole", () => {
   });
 });
 
+test("a transposition of the result costs nothing", () => {
+  const c: Case = { lead: [2, 3], queries: 20, keys: 10, size: 8, depth: 8 };
+  const g = graphOf(c, (b, y) => b.value("reshape", [b.value("transpose", [y], { perm: [0, 2, 1, 3] })], { shape: [40, 24] }));
+  check(g);
+  expect(kernelsOf(g)).toHaveLength(1);
+  const columns = graphOf(c, (b, y) => b.value("transpose", [y], { perm: [1, 3, 2, 0] }));
+  check(columns);
+  expect(kernelsOf(columns)).toHaveLength(1);
+  const parts = graphOf({ ...c, size: 6 }, (b, y) => b.value("transpose", [y], { perm: [0, 2, 1, 3] }));
+  check(parts);
+});
+
 describe("in parts", () => {
   const usual: Case = { lead: [2], queries: 12, keys: 9, size: 8, depth: 8 };
   test.each<readonly [string, Case]>([

@@ -45,6 +45,8 @@ export interface Attention {
   readonly product: Node;
   readonly softmax: Node;
   readonly values: Node;
+  /** A transposition that alone uses the result: it costs nothing where the result is written so. */
+  readonly transposed?: Node;
 }
 
 const sizes = (v: Value): readonly number[] => v.type.shape as readonly number[];
@@ -70,6 +72,8 @@ export function attentionsOf(graph: Graph): ReadonlyMap<Node, Attention> {
   const uses = useCounts(graph.outputs);
   const found = new Map<Node, Attention>();
   for (const node of topological(graph.outputs)) {
+    const before = node.op === "transpose" && uses.get(node.inputs[0]!) === 1 ? found.get(node.inputs[0]!.node) : undefined;
+    if (before) found.set(before.values, { ...before, transposed: node });
     if (node.op !== "matmul" || node.inputs[0]!.node.op !== "fused" || uses.get(node.inputs[0]!) !== 1) continue;
     const softmax = node.inputs[0]!.node;
     const x = softmax.results.length === 1 ? softmaxOf(unitOf(softmax)) : undefined;
@@ -137,7 +141,16 @@ function sizesOf(a: Attention): Sizes | undefined {
   return alike && fits && keys > 0 && count(lead) > 0 ? { lead, queries, keys, size, depth } : undefined;
 }
 
-/** The kernel, and the values that its bindings number; undefined where it does not fit the shapes. */
+/** Where an attention writes its result: so that what is seen of it transposed is flat. */
+export function resultOf({ values, transposed }: Attention): Storage {
+  const own = flat(values.results[0]!.type);
+  if (!transposed) return own;
+  const seen = flat(transposed.results[0]!.type);
+  const perm = transposed.attrs["perm"] as readonly number[];
+  return { ...own, name: "flat, transposed", strides: own.strides.map((_, axis) => seen.strides[perm.indexOf(axis)]!) };
+}
+
+/** The kernel, and the values that its bindings number; undefined where it does not fit the shapes. The result lies as `outside` says. */
 export function lowerAttention(
   a: Attention,
   outside: GenericContext,

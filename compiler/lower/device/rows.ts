@@ -42,6 +42,8 @@ function rows(u: Unit, c: GenericContext): Plan | undefined {
 
 /** Elements of a result with fewer of which threads at each of them leave a device idle. */
 const FEW_RESULTS = 16384;
+/** The same where what is reduced may lie far apart in memory. */
+const VERY_FEW_RESULTS = 1024;
 /** Elements of a row with fewer of which one thread reduces them. */
 const FEW_ELEMENTS = 32;
 
@@ -65,7 +67,8 @@ function reduction(u: Unit, c: GenericContext): Plan | undefined {
   const total = product(sizes(n));
   const axes = (n.attrs["axes"] as readonly number[] | undefined) ?? (n.op === "arg_reduce" ? [n.attrs["axis"] as number] : undefined);
   const across = axes !== undefined && !axes.includes(innermost(n.inputs[0]!.type.shape as readonly number[]));
-  if (total === 0 || count < FEW_ELEMENTS || (total >= FEW_RESULTS && (across || axes === undefined))) return undefined;
+  const most = axes ? (across ? FEW_RESULTS : Number.POSITIVE_INFINITY) : n.op === "pool" ? FEW_RESULTS : VERY_FEW_RESULTS;
+  if (total === 0 || total >= most || count < FEW_ELEMENTS) return undefined;
   return { reductions: [n], axes: [], count, across };
 }
 

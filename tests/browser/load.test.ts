@@ -11,12 +11,7 @@ import { load } from "../../runtime/index.ts";
 import { toyPrograms } from "../runtime/toy-code.ts";
 import { toyWebGPU } from "../runtime/toy-webgpu.ts";
 import { chromiumPath, INSECURE_HOST, launchChromium } from "./chromium.ts";
-import { type Answer, pageFiles, type Question, type Site, STRICT_POLICY, serve } from "./site.ts";
-
-const folder = (name: string, { json, files }: Artifact): readonly (readonly [string, string | Uint8Array])[] => [
-  [`/${name}/manifest.json`, json],
-  ...[...files].map(([file, bytes]) => [`/${name}/${file}`, bytes] as const),
-];
+import { type Answer, artifactFiles, pageFiles, type Question, type Site, STRICT_POLICY, serve } from "./site.ts";
 
 const x = [1, 0, 2, 3];
 const image = Array.from({ length: 3 * 16 * 16 }, (_, i) => Math.sin(i));
@@ -47,10 +42,10 @@ describe.skipIf(chromiumPath() === undefined)("chromium", () => {
     const broken = { ...artifact, files: new Map([...artifact.files, ["weights.bin", new Uint8Array(72)]]) };
     files = new Map([
       ...(await pageFiles()),
-      ...folder("toy.sparsec", artifact),
-      ...folder("broken.sparsec", broken),
-      ...folder("team.sparsec", team),
-      ...folder("device.sparsec", toyWebGPU()),
+      ...artifactFiles("toy.sparsec", artifact),
+      ...artifactFiles("broken.sparsec", broken),
+      ...artifactFiles("team.sparsec", team),
+      ...artifactFiles("device.sparsec", toyWebGPU()),
     ]);
     browser = await launchChromium();
   }, 120_000);

@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { rolldown } from "rolldown";
+import type { Artifact } from "../../compiler/artifact.ts";
 
 /** What a page of strict habits allows; sparsec must work under it. */
 export const STRICT_POLICY = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
@@ -48,6 +49,12 @@ export const bundledRuntime = async (): Promise<SiteFiles> => {
   const { output } = await build.generate({ format: "esm", minify: true });
   return new Map(output.flatMap((file) => (file.type === "chunk" ? [[`/${file.fileName}`, file.code] as const] : [])));
 };
+
+/** An artifact as a folder of the site. */
+export const artifactFiles = (name: string, { json, files }: Artifact): readonly (readonly [string, string | Uint8Array])[] => [
+  [`/${name}/manifest.json`, json],
+  ...[...files].map(([file, bytes]) => [`/${name}/${file}`, bytes] as const),
+];
 
 /** What a page (or its worker) answers: outputs as bytes, or the error's code and message. */
 export interface Answer {

@@ -97,7 +97,7 @@ const sectionSpan = (section: Section, variant: VariantManifest, stored: number,
   return { from: section.at, to, place };
 };
 
-/** Every number below the bound has digits, and the offset they give fits the stream and lies within the variant's memory. */
+/** Every number below the bound has digits, and the offset they give fits the stream and, on hosts, lies within the variant's memory. */
 const checkRadix = (section: Section & { kind: "indices" }, variant: VariantManifest, place: Place): void => {
   let numbers = 1;
   let reach = 0;
@@ -107,7 +107,9 @@ const checkRadix = (section: Section & { kind: "indices" }, variant: VariantMani
     numbers *= extent;
   }
   if (numbers < section.bound) reject(inside(place, "radix"), `counts to ${numbers}, but the bound is ${section.bound}`);
-  const limit = Math.min(2 ** (8 * INDEX_BYTES[section.expanded]), Math.max(1, variant.weights + variant.arena));
+  // Devices check every access themselves, so that offsets there may carry more than an address.
+  const memory = variant.schedule ? 2 ** 32 : Math.max(1, variant.weights + variant.arena);
+  const limit = Math.min(2 ** (8 * INDEX_BYTES[section.expanded]), memory);
   if (reach >= limit) reject(inside(place, "radix"), `gives offsets up to ${reach}; expected less than ${limit}`);
 };
 

@@ -201,6 +201,10 @@ function carried(own: readonly number[], outer: readonly number[], inner: readon
   let suffix = 0;
   while (suffix < Math.min(outer.length, inner.length) && outer.at(-1 - suffix) === inner.at(-1 - suffix)) suffix++;
   if (own.slice(0, Math.max(0, own.length - suffix)).every((d) => d === 1)) return own.slice(-suffix || own.length);
+  const head = outer.length - suffix;
+  // As many elements before the axes that both share: the same in other shapes.
+  if (suffix > 0 && own.length === outer.length && sameShape(own.slice(0, head), outer.slice(0, head)))
+    return [...inner.slice(0, inner.length - suffix), ...own.slice(head)];
   const places = inner.length > outer.length ? placesOf(outer, inner) : undefined;
   if (!places) return undefined;
   const shape = inner.map(() => 1);

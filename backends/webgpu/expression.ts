@@ -347,8 +347,14 @@ function print(e: Expr, p: Printer): Printed {
     case "extract":
       return atom(`${wrap(print(e.a, p), ATOM)}.${"xyzw"[e.lane]}`);
     case "replace": {
-      const a = wrap(print(e.a, p), ATOM);
-      const lanes = ["x", "y", "z", "w"].map((c, i) => (i === e.lane ? print(e.value, p).text : `${a}.${c}`));
+      // A chain of them is one vector made of its lanes.
+      const values: Expr[] = [];
+      let base: Expr = e;
+      for (; base.kind === "replace"; base = base.a) values[base.lane] ??= base.value;
+      const rest = base.kind === "splat" ? print(base.a, p).text : wrap(print(base, p), ATOM);
+      const lanes = ["x", "y", "z", "w"].map((c, i) =>
+        values[i] ? print(values[i], p).text : base.kind === "splat" ? rest : `${rest}.${c}`,
+      );
       return atom(`${typeText(e.type, p.func)}(${lanes.join(", ")})`);
     }
     case "shuffle": {

@@ -11,6 +11,8 @@ import { interpret } from "../../ir/interpret.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import { load } from "../../runtime/index.ts";
+import { compareModel } from "../support/compare.ts";
 import { runLowered } from "../support/run-lowered.ts";
 import { nullDevice, webgpuSkipped, wgslProblem } from "../support/webgpu.ts";
 import { random } from "./conv-cases.ts";
@@ -123,4 +125,20 @@ test.skipIf(webgpuSkipped() !== undefined)("kernels are valid WGSL", async () =>
       for (const module of text.split(/^\/\/\/\/ .*$/m).slice(1)) expect(await wgslProblem(device, module), module).toBeUndefined();
     }
   device.destroy();
+});
+
+test.skipIf(webgpuSkipped() !== undefined)("a driver gives what the reference gives", async () => {
+  for (const [side, n, block] of [
+    ["left", 6, [1, 1]],
+    ["left", 64, [16, 16]],
+    ["right", 9, [4, 1]],
+  ] as const) {
+    const g = productGraph(side, n, weights([80, 96], 0.1, block, side === "left" ? "first" : "last"));
+    const inputs = g.params.map((p, k) => weights(p.type.shape as number[], 1 - k / 1e6));
+    const [want] = interpret(g, inputs);
+    const { artifact } = await compileGraph(g, ["y"], { backends: [webgpu], report: false });
+    using model = await load(artifact, { device: "webgpu" });
+    const { y } = await model.run({ x: inputs[0]!.data, r: inputs[1]!.data });
+    expect(compareModel(y!, want!)).toBeUndefined();
+  }
 });

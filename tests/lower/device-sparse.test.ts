@@ -1,8 +1,9 @@
 // Sparse kernels for devices against sums in f64: convolutions and products, all patterns, as the interpreter runs them thread by thread.
 
 import { describe, expect, test } from "vitest";
+import { hasVectors } from "../../compiler/lower/device/pixel-places.ts";
 import { countOf, fits, nonzerosOf, packBlocks, rowsOf } from "../../compiler/lower/device/sparse-blocks.ts";
-import { hasVectors, planPixels, type SparsePlan, sparsePixels } from "../../compiler/lower/device/sparse-pixels.ts";
+import { planPixels, type SparsePlan, sparsePixels } from "../../compiler/lower/device/sparse-pixels.ts";
 import type { Lowered } from "../../compiler/lower/template.ts";
 import { convShape } from "../../compiler/lower/templates/conv-spec.ts";
 import { type Counts, interpret } from "../../ir/kernel/interpret.ts";
@@ -40,6 +41,7 @@ const CASES: readonly (readonly [string, ConvCase])[] = [
   ["one pixel", { c: 32, h: 1, w: 1, m: 19, kernel: [1, 1], bias: true }],
   ["three pixels", { c: 16, h: 1, w: 3, m: 33, kernel: [1, 1] }],
   ["many pixels", { c: 16, h: 24, w: 24, m: 4, kernel: [1, 1] }],
+  ["many pixels of odd planes", { c: 16, h: 9, w: 15, m: 4, kernel: [1, 1], bias: true }],
   ["3x3", { c: 16, h: 9, w: 11, m: 12, kernel: [3, 3], pads: [1, 1, 1, 1], bias: true }],
   ["3x3, stride 2, uneven pads", { n: 2, c: 16, h: 9, w: 8, m: 12, kernel: [3, 3], strides: [2, 1], pads: [0, 1, 2, 0] }],
   ["3x3, dilated", { c: 16, h: 9, w: 11, m: 8, kernel: [3, 3], dilations: [2, 3], pads: [2, 3, 2, 3] }],
@@ -85,9 +87,12 @@ test("loads and multiply-adds are as many as the stored blocks ask for", () => {
     const stored = packBlocks(nonzerosOf(spec), shape);
     const [pixels, [rows, columns]] = [256, shape];
     expect(counts.multiplyAdds).toBe(stored.values.length * pixels);
-    // For every block of a vector of pixels: what its columns read, its weights, and where it lies; for every row its two ends.
-    const block = columns + (rows * columns + 1) / 4;
-    expect(counts.loads).toBe(countOf(stored) * block * pixels + rowsOf(stored) * (pixels / 4) * 2);
+    const threads = (pixels / 4) * (rows < 8 ? 1 : rows / 4);
+    // Every thread: the ends of each row of blocks, and where each block lies.
+    const steering = threads * (2 * rowsOf(stored) + countOf(stored));
+    // High blocks are brought to shared memory, inputs and weights once for their pixels; of others, each thread reads what it multiplies.
+    const tiles = rows < 8 ? pixels / 4 : pixels / (4 * ((64 * 4) / rows));
+    expect(counts.loads).toBe(steering + countOf(stored) * (columns * pixels + rows * columns * tiles));
   }
 });
 
@@ -99,6 +104,20 @@ test("every barrier is needed", () => {
   expect(barriers).toHaveLength(3);
   for (const at of barriers) {
     const without = { ...lowered, functions: [{ ...kernel, body: kernel.body.toSpliced(at, 1) }] };
+    expect(() => runInterpreted(without, [operand], [blank(spec.output)])).toThrow(expect.objectContaining({ code: "kernel-race" }));
+  }
+});
+
+test("every barrier around a high block is needed", () => {
+  const k = { c: 64, h: 8, w: 16, m: 16, kernel: [1, 1], density: 0.6 } as const;
+  const [lowered, { spec, operand }] = [sparse(k, [16, 16]), convProblem(k)];
+  const [kernel] = lowered.functions as [Func];
+  const loop = kernel.body.find((s) => s.kind === "for")!;
+  const barriers = loop.body.flatMap((s, at) => (s.kind === "barrier" ? [at] : []));
+  expect(barriers).toHaveLength(2);
+  for (const at of barriers) {
+    const body = kernel.body.map((s) => (s === loop ? { ...loop, body: loop.body.toSpliced(at, 1) } : s));
+    const without = { ...lowered, functions: [{ ...kernel, body }] };
     expect(() => runInterpreted(without, [operand], [blank(spec.output)])).toThrow(expect.objectContaining({ code: "kernel-race" }));
   }
 });

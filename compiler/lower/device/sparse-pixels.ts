@@ -1,10 +1,12 @@
-// Sparse convolutions and products for devices, threads along the pixels: a row of blocks of the weights for neighbouring threads, which read
-// neighbouring pixels and the very same weights. Few pixels leave threads to share out each row's blocks.
+// Sparse convolutions and products for devices, threads along the pixels: neighbouring threads take the same row of blocks of the weights for
+// neighbouring pixels. Few pixels leave threads to share out each row's blocks; of high blocks, whose inputs serve many rows, threads share out the
+// rows and meet in shared memory.
 
 import {
   add,
   advance,
   and,
+  barrier,
   binary,
   compare,
   div,
@@ -14,7 +16,6 @@ import {
   i32,
   load,
   lt,
-  min,
   mul,
   pointer,
   rem,
@@ -25,9 +26,9 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Param, SharedArray } from "../../../ir/kernel/types.ts";
 import { Emitter } from "../generic/emitter.ts";
-import type { Storage } from "../storage.ts";
-import type { Binding, Lowered, Packed } from "../template.ts";
+import { type Binding, type Lowered, type Packed, packedBytes } from "../template.ts";
 import { type ConvShape, type ConvSpec, convShape } from "../templates/conv-spec.ts";
+import { inUnits, isPadded, placePixel } from "./pixel-places.ts";
 import { type Blocks, countOf, longestOf, rowsOf } from "./sparse-blocks.ts";
 
 /** Threads of a workgroup. */
@@ -38,8 +39,12 @@ const MOST_SUMS = 16;
 const [SHARE, LONGEST] = [4, 32];
 /** Bits of a tap's word that hold its number in the kernel, where pixels may lie outside of the input; the others hold its distance. */
 const TAP_BITS = 5;
+/** Rows of blocks from which on threads share them out, and rows that each takes. */
+const [HIGH, EACH] = [8, 4];
+/** Columns of a block from which on there is a loop over them. */
+export const WIDE = 8;
 
-/** How threads of a workgroup are spread: `pixels` along the pixels, `split` along a row's blocks, the others along rows of blocks. */
+/** How threads of a workgroup are spread: `pixels` along the pixels, `split` at each row of blocks, the others along such rows. */
 export interface SparsePlan {
   /** Neighbouring pixels of a vector. */
   readonly lanes: 1 | 4;
@@ -47,73 +52,64 @@ export interface SparsePlan {
   readonly cells: number;
   readonly pixels: number;
   readonly split: number;
+  /** What threads at one row share out: its blocks, or the rows within, and then they bring each block to shared memory together. */
+  readonly by: "blocks" | "rows";
 }
 
 const powerAbove = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
 
-/** Whether four neighbouring pixels are 16 aligned bytes of input and result, and no tap moves them out of their row. */
-export function hasVectors(spec: ConvSpec, s: ConvShape): boolean {
-  const whole = ({ shape, strides, offset }: Storage): boolean => {
-    const [n, c, h, w] = shape as [number, number, number, number];
-    const apart = [n > 1 ? strides[0]! : 0, c > 1 ? strides[1]! : 0, offset];
-    return strides[3] === 4 && (h === 1 || strides[2] === 4 * w) && (h * w) % 4 === 0 && apart.every((x) => x % 16 === 0);
-  };
-  const plain = s.kh === 1 && s.kw === 1 && [...spec.pads, ...spec.strides.map((x) => x - 1)].every((x) => x === 0);
-  return plain && whole(spec.input) && whole(spec.output);
-}
-
 export function planPixels(s: ConvShape, blocks: Blocks, lanes: 1 | 4): SparsePlan {
   const count = (s.n * s.ho * s.wo) / lanes;
   const [height] = blocks.shape;
+  const high = { lanes, cells: 4 / lanes, pixels: (SIZE * EACH) / height, split: height / EACH, by: "rows" } as const;
+  if (height >= HIGH && count >= high.pixels * high.cells) return high;
   const most = Math.max(1, Math.floor(MOST_SUMS / (height * lanes)));
   const cells = Math.min(most, 4, powerAbove(Math.ceil(count / SIZE / 2)));
   const pixels = Math.min(SIZE, powerAbove(Math.ceil(count / cells)));
   const wanted = Math.max(countOf(blocks) / Math.max(1, rowsOf(blocks)) / SHARE, longestOf(blocks) / LONGEST);
-  return { lanes, cells, pixels, split: Math.min(SIZE / pixels, powerAbove(wanted)) };
+  return { lanes, cells, pixels, split: Math.min(SIZE / pixels, powerAbove(wanted)), by: "blocks" };
 }
 
-/** Sections of the weight image that hold the blocks; `radix` gives the words of their columns. */
-export function streamsOf(b: Blocks, bound: number, radix: readonly (readonly [number, number])[]): readonly (readonly [string, Packed])[] {
-  const count = countOf(b);
-  const all = count + 1;
-  const narrow = (a: Uint32Array, below: number): Uint16Array | Uint32Array => (below <= 0x10000 ? Uint16Array.from(a) : a);
-  return [
-    ["starts", { kind: "indices", columns: narrow(b.starts, all), expanded: "u32", bound: all, radix: [[all, 1]] }],
-    ["taps", { kind: "indices", columns: narrow(b.columns, bound), expanded: "u32", bound, radix }],
-    ["values", { kind: "bytes", bytes: new Uint8Array(b.values.buffer, b.values.byteOffset, b.values.byteLength) }],
-  ];
-}
+const bytesOf = (a: Float32Array): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
+export const narrow = (a: Uint32Array, below: number): Uint16Array | Uint32Array => (below <= 0x10000 ? Uint16Array.from(a) : a);
 
-const all = (conditions: readonly Expr[], em: Emitter, then: () => void): void =>
+export const lanesOf = (v: Expr): Expr[] => [0, 1, 2, 3].map((lane) => extract(v, lane));
+
+const guarded = (conditions: readonly Expr[], em: Emitter, then: () => void): void =>
   conditions.length === 0 ? then() : em.branch(conditions.reduce(and), then);
 
-/** Undefined for kernels of too many taps, and inputs too large. */
-export function sparsePixels(spec: ConvSpec, blocks: Blocks, plan: SparsePlan): Lowered | undefined {
-  const s = convShape(spec)!;
-  const { lanes, cells, pixels, split } = plan;
-  const { input, output, pads } = spec;
-  const [height, width] = blocks.shape;
-  const size = height * width;
-  const unit = 4 * lanes;
-  /** Distances along axes of one element mean nothing. */
-  const units = ({ strides, shape }: Storage): number[] => strides.map((x, axis) => (shape[axis] === 1 ? 0 : x / unit));
-  const padded = pads.some((p) => p > 0);
+/** What the words of taps mean: the distance of a block's first column from a pixel's first tap, and the tap's number if pixels may lie outside. */
+function tapRadix(spec: ConvSpec, s: ConvShape, unit: number, width: number): readonly (readonly [number, number])[] | undefined {
+  const padded = isPadded(spec);
   if (padded && s.kh * s.kw >= 2 ** TAP_BITS) return undefined;
-  const [sn, sc, sy, sx] = units(input) as [number, number, number, number];
-  const [tn, tm, ty, tx] = units(output) as [number, number, number, number];
+  const [, sc, sy, sx] = inUnits(spec.input, unit);
   const [scale, number] = padded ? [2 ** TAP_BITS, 1] : [1, 0];
   const digits = [
     [s.kh, scale * spec.dilations[0] * sy + number * s.kw],
     [s.kw, scale * spec.dilations[1] * sx + number],
     [s.c / width, scale * width * sc],
   ] as const;
-  const radix = digits.filter(([extent], k) => k === 2 || extent > 1);
-  if (radix.reduce((sum, [extent, stride]) => sum + (extent - 1) * stride, 0) >= 2 ** 31) return undefined;
-  const streams = [
-    ...streamsOf(blocks, (s.kh * s.kw * s.c) / width, radix),
-    ...(spec.bias
-      ? [["bias", { kind: "bytes", bytes: new Uint8Array(spec.bias.buffer, spec.bias.byteOffset, spec.bias.byteLength) }] as const]
-      : []),
+  const largest = digits.reduce((sum, [extent, stride]) => sum + (extent - 1) * stride, 0);
+  return largest < 2 ** 31 ? digits.filter(([extent], k) => k === 2 || extent > 1) : undefined;
+}
+
+/** Undefined for kernels of too many taps, and inputs too large. */
+export function sparsePixels(spec: ConvSpec, blocks: Blocks, plan: SparsePlan): Lowered | undefined {
+  const s = convShape(spec)!;
+  const { lanes, cells, pixels, split } = plan;
+  const { input, output } = spec;
+  const [height, width] = blocks.shape;
+  const size = height * width;
+  const [unit, type] = lanes === 4 ? ([16, "f32x4"] as const) : ([4, "f32"] as const);
+  const together = plan.by === "rows";
+  const radix = tapRadix(spec, s, unit, width);
+  if (!radix) return undefined;
+  const [total, bound] = [countOf(blocks), (s.kh * s.kw * s.c) / width];
+  const streams: readonly (readonly [string, Packed])[] = [
+    ["starts", { kind: "indices", columns: narrow(blocks.starts, total + 1), expanded: "u32", bound: total + 1, radix: [[total + 1, 1]] }],
+    ["taps", { kind: "indices", columns: narrow(blocks.columns, bound), expanded: "u32", bound, radix }],
+    ["values", { kind: "bytes", bytes: bytesOf(blocks.values) }],
+    ...(spec.bias ? [["bias", { kind: "bytes", bytes: bytesOf(spec.bias) }] as const] : []),
   ];
 
   const em = new Emitter();
@@ -125,121 +121,153 @@ export function sparsePixels(spec: ConvSpec, blocks: Blocks, plan: SparsePlan): 
     Expr,
     Expr,
   ];
-  const type = lanes === 4 ? "f32x4" : "f32";
   const wide = (e: Expr): Expr => (lanes === 4 ? splat("f32x4", e) : e);
   const word = (ptr: Expr, index: Expr): Expr => load("i32", advance(ptr, mul(index, i32(4))));
+  const cell = (ptr: Expr, index: Expr): Expr => advance(ptr, mul(index, i32(unit)));
+  const vector = (ptr: Expr, index: Expr): Expr => advance(ptr, mul(index, i32(16)));
 
   const bands = rowsOf(blocks);
   const rows = SIZE / (pixels * split);
-  const count = (s.n * s.ho * s.wo) / lanes;
   const bandGroups = Math.ceil(bands / rows);
+  const count = (s.n * s.ho * s.wo) / lanes;
   const pixelGroups = Math.ceil(count / (pixels * cells));
-  const [rank, group] = [team("rank"), team("group")];
+  const [rank, group] = [em.named("thread", team("rank")), team("group")];
   // Workgroups that run at the same time had better read the same pixels.
-  const band = em.named("band", add(mul(rem(group, i32(bandGroups)), i32(rows)), div(rank, i32(pixels * split))));
+  const number = rem(group, i32(bandGroups));
+  const band = em.named("band", rows === 1 ? number : add(mul(number, i32(rows)), div(rank, i32(pixels * split))));
+  const column = em.named("column", rem(rank, i32(pixels)));
   const share = em.named("share", rem(div(rank, i32(pixels)), i32(split)));
-  const first = em.named("pixel", add(mul(div(group, i32(bandGroups)), i32(pixels * cells)), rem(rank, i32(pixels))));
+  const first = em.named("pixel", add(mul(div(group, i32(bandGroups)), i32(pixels * cells)), column));
   const inBands = bandGroups * rows > bands ? [lt(band, i32(bands))] : [];
-  const outside = pixelGroups * pixels * cells > count;
+  const ends = pixelGroups * pixels * cells > count;
+  const places = Array.from({ length: cells }, (_, k) =>
+    placePixel(em, spec, s, lanes, k === 0 ? first : em.named("pixel", add(first, i32(k * pixels))), ends),
+  );
+  const own = together ? EACH : height;
+  const sums = Array.from({ length: own }, () => places.map(() => em.mutable("sum", wide(f32(0)))));
 
-  /** Where a pixel is read and stored, in units, and which taps lie inside the input. */
-  const placed = Array.from({ length: cells }, (_, k) => {
-    const wanted = k === 0 ? first : add(first, i32(k * pixels));
-    const inPixels = outside ? [lt(wanted, i32(count))] : [];
-    const at = em.named("at", outside ? min(wanted, i32(count - 1)) : wanted);
-    if (lanes === 4) {
-      const [n, i] = em.coordinates(at, [s.n, (s.h * s.w) / 4], [0, 1]) as [Expr, Expr];
-      const coords = s.h === 1 ? [i32(0), mul(i, i32(4))] : [div(mul(i, i32(4)), i32(s.wo)), rem(mul(i, i32(4)), i32(s.wo))];
-      const to = add(mul(n, i32(tn)), i);
-      return { inPixels, n, coords, from: em.named("from", add(add(mul(n, i32(sn)), i), i32(input.offset / unit))), to, mask: undefined };
-    }
-    const [n, v, h] = em.coordinates(at, [s.n, s.ho, s.wo], [0, 1, 2]) as [Expr, Expr, Expr];
-    const top = em.named("v", add(mul(v, i32(spec.strides[0])), i32(-pads[0])));
-    const left = em.named("h", add(mul(h, i32(spec.strides[1])), i32(-pads[1])));
-    const from = add(add(mul(n, i32(sn)), mul(top, i32(sy))), add(mul(left, i32(sx)), i32(input.offset / unit)));
-    const to = add(mul(n, i32(tn)), add(mul(v, i32(ty)), mul(h, i32(tx))));
-    return { inPixels, n, coords: [v, h], from: em.named("from", from), to, mask: padded ? maskOf(em, spec, s, top, left) : undefined };
-  });
-
-  const sums = Array.from({ length: height }, () => placed.map(() => em.mutable("sum", wide(f32(0)))));
-  const multiply = (b: Expr): void => {
+  /** The inputs of block `b`, column by column, for each cell. */
+  const inputsOf = (b: Expr): ((column: Expr) => readonly Expr[]) => {
     const tap = em.named("tap", word(taps, b));
+    const padded = isPadded(spec);
     const distance = padded ? em.named("distance", binary("shr", tap, i32(TAP_BITS))) : tap;
-    const inside = padded ? em.named("number", and(tap, i32(2 ** TAP_BITS - 1))) : undefined;
-    const from = placed.map((p) => em.named("x", add(p.from, distance)));
-    const isIn = placed.map((p) => p.mask && em.named("in", compare("ne", and(binary("shr", p.mask, inside!), i32(1)), i32(0))));
-    const block = advance(values, mul(b, i32(4 * size)));
-    const weights = Array.from({ length: size % 4 === 0 ? size / 4 : 0 }, (_, k) => em.named("w", load("f32x4", block, 16 * k)));
-    const single = weights.length === 0 ? em.named("w", load("f32", block)) : undefined;
-    for (let column = 0; column < width; column++) {
-      const pixel = placed.map((_, k) => {
-        const value = load(type, advance(x, mul(add(from[k]!, i32(column * sc)), i32(unit))));
-        const known = isIn[k];
-        return em.named("p", known ? select(known, value, f32(0)) : value);
+    const bit = padded ? em.named("bit", and(tap, i32(2 ** TAP_BITS - 1))) : undefined;
+    const at = places.map((p) => em.named("from", add(p.from, distance)));
+    const isIn = places.map((p) => p.mask && em.named("in", compare("ne", and(binary("shr", p.mask, bit!), i32(1)), i32(0))));
+    const channel = inUnits(input, unit)[1];
+    return (j) =>
+      places.map((_, k) => {
+        const value = load(type, cell(x, add(at[k]!, mul(j, i32(channel)))));
+        return em.named("p", isIn[k] ? select(isIn[k], value, f32(0)) : value);
       });
-      for (let r = 0; r < height; r++) {
-        const place = column * height + r;
-        const weight = wide(single ?? extract(weights[Math.floor(place / 4)]!, place % 4));
-        pixel.forEach((p, k) => {
-          const sum = sums[r]![k]!;
-          sum.assign(fma(weight, p, sum.read));
-        });
-      }
-    }
   };
-  all([...inBands, ...placed[0]!.inPixels], em, () => {
-    const [from, to] = [em.named("from", word(starts, band)), em.named("to", word(starts, add(band, i32(1))))];
-    em.loop("b", split === 1 ? from : add(from, share), to, split, multiply);
-  });
+  const multiply = (weights: readonly Expr[], inputs: readonly Expr[]): void =>
+    sums.forEach((row, r) => {
+      row.forEach((sum, k) => {
+        sum.assign(fma(wide(weights[r]!), inputs[k]!, sum.read));
+      });
+    });
 
-  const shared: SharedArray[] = split > 1 ? [{ name: "partial", memory: type, length: SIZE * height * cells }] : [];
-  const slot = (k: number, away: number): Expr => advance(em.parameter("partial", "ptr"), mul(add(rank, i32(k * SIZE + away)), i32(unit)));
-  // Halves of the threads of a row add up what the other halves have.
-  for (let half = split / 2; half >= 1; half /= 2) {
-    const each = sums.flat();
-    em.branch(and(compare("ge", share, i32(half)), lt(share, i32(2 * half))), () =>
-      each.forEach((sum, k) => {
-        em.emit(store(type, slot(k, 0), sum.read));
+  const alone = (b: Expr): void => {
+    const inputs = inputsOf(b);
+    const block = advance(values, mul(b, i32(4 * size)));
+    if (height % 4 === 0) {
+      const step = (j: Expr): void => {
+        const from = advance(block, mul(j, i32(4 * height)));
+        const vectors = Array.from({ length: height / 4 }, (_, v) => em.named("w", load("f32x4", from, 16 * v)));
+        multiply(vectors.flatMap(lanesOf), inputs(j));
+      };
+      if (width >= WIDE) em.loop("j", i32(0), i32(width), 1, step);
+      else for (let j = 0; j < width; j++) step(i32(j));
+      return;
+    }
+    const weights = size === 1 ? [em.named("w", load("f32", block))] : lanesOf(em.named("w", load("f32x4", block)));
+    for (let j = 0; j < width; j++) multiply([weights[j]!], inputs(i32(j)));
+  };
+
+  const [tile, held, partial] = ["tile", "held", "partial"].map((name) => em.parameter(name, "ptr")) as [Expr, Expr, Expr];
+  const slot = (j: Expr, k: number): Expr => cell(tile, add(mul(j, i32(pixels * cells)), add(column, i32(k * pixels))));
+  const inTurn = (b: Expr): void => {
+    em.emit(barrier);
+    const inputs = inputsOf(b);
+    em.loop("j", share, i32(width), split, (j) =>
+      inputs(j).forEach((p, k) => {
+        em.emit(store(type, slot(j, k), p));
       }),
     );
-    em.emit({ kind: "barrier" });
+    em.loop("v", rank, i32(size / 4), SIZE, (v) =>
+      em.emit(store("f32x4", vector(held, v), load("f32x4", vector(values, add(mul(b, i32(size / 4)), v))))),
+    );
+    em.emit(barrier);
+    em.loop("i", i32(0), i32(width), 1, (i) => {
+      const w = em.named("w", load("f32x4", vector(held, add(mul(i, i32(split)), share))));
+      multiply(
+        lanesOf(w),
+        places.map((_, k) => em.named("p", load(type, slot(i, k)))),
+      );
+    });
+  };
+  const overBlocks = (): void => {
+    const [from, to] = [em.named("begin", word(starts, band)), em.named("end", word(starts, add(band, i32(1))))];
+    if (together) em.loop("b", from, to, 1, inTurn);
+    else em.loop("b", split === 1 ? from : add(from, share), to, split, alone);
+  };
+  if (together) overBlocks();
+  else guarded([...inBands, ...places[0]!.inside], em, overBlocks);
+
+  // Halves of the threads that share out a row's blocks add up what the other halves have.
+  const sumAt = (k: number, away: number): Expr => cell(partial, add(rank, i32(k * SIZE + away)));
+  for (let half = together ? 0 : Math.floor(split / 2); half >= 1; half = Math.floor(half / 2)) {
+    em.branch(and(compare("ge", share, i32(half)), lt(share, i32(2 * half))), () =>
+      sums.flat().forEach((sum, k) => {
+        em.emit(store(type, sumAt(k, 0), sum.read));
+      }),
+    );
+    em.emit(barrier);
     em.branch(lt(share, i32(half)), () =>
-      each.forEach((sum, k) => {
-        sum.assign(add(sum.read, load(type, slot(k, half * pixels))));
+      sums.flat().forEach((sum, k) => {
+        sum.assign(add(sum.read, load(type, sumAt(k, half * pixels))));
       }),
     );
   }
 
-  const rowsAt = (r: number): Expr => add(mul(band, i32(height)), i32(r));
-  all([...inBands, ...(split > 1 ? [compare("eq", share, i32(0))] : [])], em, () =>
-    placed.forEach((p, k) => {
-      all(p.inPixels, em, () =>
-        sums.forEach((row, r) => {
-          const m = em.named("m", rowsAt(r));
-          all(s.m % height === 0 ? [] : [lt(m, i32(s.m))], em, () => {
-            const offset = mul(em.named("to", add(add(mul(m, i32(tm)), p.to), i32(output.offset / unit))), i32(unit));
-            const keep = (e: Expr): Expr => (e.kind === "const" || e.kind === "var" ? e : em.named("f", e));
-            const total = spec.bias ? add(em.freeze(row[k]!.read), wide(load("f32", advance(bias, mul(m, i32(4)))))) : row[k]!.read;
-            const site = { coords: [p.n, m, ...p.coords], offset, displacement: 0, lanes };
-            em.emit(store(type, advance(y, offset), spec.epilogue.apply(em.freeze(total), site, keep)));
-          });
-        }),
-      );
+  const [, tm] = inUnits(output, unit);
+  const keep = (e: Expr): Expr => (e.kind === "const" || e.kind === "var" ? e : em.named("f", e));
+  const put = (r: number, k: number): void => {
+    const p = places[k]!;
+    const m = em.named("m", add(mul(band, i32(height)), together ? add(mul(share, i32(EACH)), i32(r)) : i32(r)));
+    guarded(s.m % height === 0 ? [] : [lt(m, i32(s.m))], em, () => {
+      const offset = mul(em.named("to", add(add(mul(m, i32(tm)), p.to), i32(output.offset / unit))), i32(unit));
+      const sum = em.freeze(sums[r]![k]!.read);
+      const acc = spec.bias ? em.named("acc", add(sum, wide(load("f32", advance(bias, mul(m, i32(4))))))) : sum;
+      const site = { coords: [p.image, m, ...p.coords], offset, displacement: 0, lanes };
+      em.emit(store(type, advance(y, offset), spec.epilogue.apply(acc, site, keep)));
+    });
+  };
+  guarded([...inBands, ...(split > 1 && !together ? [compare("eq", share, i32(0))] : [])], em, () =>
+    places.forEach((p, k) => {
+      guarded(p.inside, em, () => sums.forEach((_, r) => put(r, k)));
     }),
   );
 
-  const bytesOf = (p: Packed): number => (p.kind === "bytes" ? p.bytes.length : 4 * (p as { columns: { length: number } }).columns.length);
+  const shared: SharedArray[] = together
+    ? [
+        { name: "tile", memory: type, length: width * pixels * cells },
+        { name: "held", memory: "f32x4", length: size / 4 },
+      ]
+    : split > 1
+      ? [{ name: "partial", memory: type, length: SIZE * height * cells }]
+      : [];
   const params: Param[] = [
     pointer("x", "read", input.bytes),
     pointer("y", "write", output.bytes),
-    ...streams.map(([name, packed]) => pointer(name, "read", Math.max(4, bytesOf(packed)))),
+    ...streams.map(([name, packed]) => pointer(name, "read", Math.max(4, packedBytes(packed)))),
     ...spec.epilogue.params,
   ];
-  const grid = { workgroups: bandGroups * pixelGroups, size: SIZE, shared };
-  const doc = `${countOf(blocks)} blocks of ${height} x ${width} weights, ${s.m} x ${s.c} channels`;
+  const doc = `${total} blocks of ${height} x ${width} weights, ${s.m} x ${s.c} channels`;
   return {
     kernel: "conv_f32_sparse",
-    functions: [{ name: spec.name, doc, params, body: em.body, grid }],
+    functions: [{ name: spec.name, doc, params, body: em.body, grid: { workgroups: bandGroups * pixelGroups, size: SIZE, shared } }],
     entry: spec.name,
     bindings: [
       { kind: "operand", operand: 0 },
@@ -248,23 +276,6 @@ export function sparsePixels(spec: ConvSpec, blocks: Blocks, plan: SparsePlan): 
       ...spec.epilogue.bindings,
     ],
     faults: [],
-    why: "threads along the pixels",
+    why: together ? "threads along the pixels, which share blocks of the input" : "threads along the pixels",
   };
-}
-
-/** A bit for each tap of the kernel: whether it lies inside the input, seen from a pixel whose first tap lies at (`top`, `left`). */
-function maskOf(em: Emitter, spec: ConvSpec, s: ConvShape, top: Expr, left: Expr): Expr {
-  const bits = (start: Expr, taps: number, apart: number, extent: number, bit: (k: number) => Expr): Expr =>
-    Array.from({ length: taps }, (_, k) => {
-      const at = add(start, i32(k * apart));
-      return select(and(compare("ge", at, i32(0)), lt(at, i32(extent))), bit(k), i32(0));
-    }).reduce((a, b) => binary("or", a, b));
-  const columns = em.named(
-    "columns",
-    bits(left, s.kw, spec.dilations[1], s.w, (k) => i32(2 ** k)),
-  );
-  return em.named(
-    "mask",
-    bits(top, s.kh, spec.dilations[0], s.h, (k) => mul(columns, i32(2 ** (k * s.kw)))),
-  );
 }

@@ -1,7 +1,7 @@
 // Sparse products and convolutions on devices: which weights stay sparse there, in blocks of which shape, and the kernel that takes them.
 
 import type { Capabilities } from "../../backend.ts";
-import { BLOCK_RATES, type BlockRate, bestBlocks, LARGE } from "../../cost/device.ts";
+import { BLOCK_RATES, type BlockRate, type BlockShape, bestBlocks, FEW, LARGE } from "../../cost/device.ts";
 import { bound } from "../anchor.ts";
 import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
@@ -11,9 +11,12 @@ import { type Storage, sameStorage } from "../storage.ts";
 import type { Lowered } from "../template.ts";
 import { type ConvSpec, convShape } from "../templates/conv-spec.ts";
 import { asConvolution } from "../templates/matmul-features.ts";
+import type { ConstantMatmulSpec } from "../templates/matmul-spec.ts";
 import type { Unit } from "../unit.ts";
-import { type Blocks, blocksIn, fits, nonzerosOf, packBlocks } from "./sparse-blocks.ts";
-import { hasVectors, planPixels, sparsePixels } from "./sparse-pixels.ts";
+import { hasVectors } from "./pixel-places.ts";
+import { type Blocks, blocksIn, fits, type Nonzeros, nonzerosOf, packBlocks } from "./sparse-blocks.ts";
+import { sparseFeatures, TALLEST } from "./sparse-features.ts";
+import { planPixels, sparsePixels } from "./sparse-pixels.ts";
 
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 
@@ -34,6 +37,29 @@ function pixelKernel(spec: ConvSpec, blocks: Blocks, epilogue: readonly Storage[
   for (const lanes of wide ? ([4, 1] as const) : ([1] as const)) {
     try {
       return sparsePixels(spec, blocks, planPixels(s, blocks, lanes));
+    } catch (e) {
+      if (!(e instanceof NotVectorizable)) throw e;
+    }
+  }
+  return undefined;
+}
+
+/** For row-major tokens; four features at a time where blocks and operands allow it. */
+function featureKernel(
+  spec: ConstantMatmulSpec,
+  n: Nonzeros,
+  [height, width]: BlockShape,
+  epilogue: readonly Storage[],
+): Lowered | undefined {
+  const { output } = spec;
+  const blocks = packBlocks(n, [Math.min(height, TALLEST), width]);
+  const strides = output.strides.filter((_, axis) => output.shape[axis] !== 1);
+  const aligned = output.offset % 16 === 0 && strides.every((s) => s === 4 || s % 16 === 0);
+  const plain = output.strides.at(-1) === 4 && output.shape.at(-1)! % 4 === 0;
+  const wide = height >= TALLEST && aligned && plain && epilogue.every((v) => inVectors(v, output));
+  for (const vectors of wide ? [true, false] : [false]) {
+    try {
+      return sparseFeatures(spec, blocks, { vectors });
     } catch (e) {
       if (!(e instanceof NotVectorizable)) throw e;
     }
@@ -76,9 +102,10 @@ export function lowerSparse(
   const facts = `${zeros} zeros, ${percent(kept / elements)} of the weights in blocks of ${block.join("x")}, ${columns} columns at once`;
   if (gain <= 1 && !large)
     return `${facts}: dense weights are taken to be faster on the device (gain ${gain.toFixed(2)}, by rates not measured)`;
-  const blocks = packBlocks(nonzeros, block);
   const epilogue = spec.epilogue.bindings.flatMap((b) => (b.kind === "operand" ? [c.storageOf(u.operands[b.operand]!)] : []));
-  const lowered = pixelKernel(spec, blocks, epilogue);
+  const lowered =
+    (product && columns > FEW ? featureKernel(product.spec, nonzeros, block, epilogue) : undefined) ??
+    pixelKernel(spec, packBlocks(nonzeros, block), epilogue);
   if (!lowered) return `${facts}: there is no sparse kernel for such taps, or with what follows`;
   const by = product?.spec.side === "right" ? "c" : "r";
   return bound(

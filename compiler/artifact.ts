@@ -27,13 +27,13 @@ export interface ArtifactContent extends Omit<Manifest, "format" | "version" | "
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-export const createArtifact = ({ name, inputs, outputs, variants, files }: ArtifactContent): Artifact => {
+export const createArtifact = ({ files, ...head }: ArtifactContent): Artifact => {
   const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
   const entries = sorted.map(([file, bytes]) => {
     if (!FILE_NAME.test(file) || file === MANIFEST) throw new SparsecError("bad-file-name", `'${file}' cannot be a file of an artifact`);
     return [file, { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") }] as const;
   });
-  const manifest: Manifest = { format: "sparsec", version: 1, name, inputs, outputs, variants, files: Object.fromEntries(entries) };
+  const manifest: Manifest = { format: "sparsec", version: 1, ...head, files: Object.fromEntries(entries) };
   const json = manifestJson(manifest);
   return {
     manifest,

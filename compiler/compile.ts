@@ -3,7 +3,7 @@
 import { SparsecError } from "../ir/diagnostics.ts";
 import type { Graph, Value } from "../ir/graph.ts";
 import { maxShape } from "../ir/types.ts";
-import type { Extent, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
+import type { Extent, Part, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
 import type { Backend, Capabilities, Variant } from "./backend.ts";
@@ -14,18 +14,33 @@ import { createImage } from "./image.ts";
 import { legalize } from "./kernel/legalize.ts";
 import { lowerGraph } from "./lower/lower.ts";
 import type { LoweredGraph, Place, Step } from "./lower/step.ts";
+import { partsOf, whole } from "./parts.ts";
 import { expand } from "./passes/expand.ts";
+import { placeOn } from "./passes/place.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
+import { targetOf } from "./placement.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
 import { isQuantized } from "./quantized.ts";
-import { explainSteps, forecast, type Quantities, quantitiesOf, REPORT, reportToJson, type VariantReport } from "./report.ts";
+import {
+  explainSteps,
+  forecast,
+  type PartReport,
+  type Quantities,
+  quantitiesOf,
+  REPORT,
+  reportToJson,
+  type VariantReport,
+} from "./report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { createWeightsWriter, type WeightsWriter } from "./weights-writer.ts";
 
 export interface CompileGraphOptions {
+  /** Those that get the whole model. */
   readonly backends: readonly Backend[];
+  /** Cuts the model into parts for these backends, where each is predicted to do best; for one of them, all goes there. */
+  readonly place?: readonly Backend[] | undefined;
   readonly sparsity?: "auto" | "off" | undefined;
   /** Whether to emit variants that teams of threads run, too, where a backend can. */
   readonly threads?: boolean | undefined;
@@ -51,7 +66,9 @@ export interface CompileReport {
   readonly sparsity: readonly SparsityFinding[];
   /** Per variant, what it takes, what each kernel computes and why so. */
   readonly variants: readonly VariantReport[];
-  /** The graph that was lowered. */
+  /** The parts, where the model was cut into some. */
+  readonly parts: readonly PartReport[];
+  /** The graph that was lowered, or cut into parts. */
   readonly graph: Graph;
 }
 
@@ -88,8 +105,8 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
 }
 
 /** Rounding to steps makes a last bit a whole step: a quantized graph gets the same bits from every variant, fused operations or not. */
-const capabilitiesFor = (graph: Graph, { can }: Variant): Capabilities =>
-  isQuantized(graph) ? { ...can, fma: false, exactSums: true } : can;
+const capabilitiesOf = ({ can }: Variant, sameBits: boolean): Capabilities => (sameBits ? { ...can, fma: false, exactSums: true } : can);
+const capabilitiesFor = (graph: Graph, variant: Variant): Capabilities => capabilitiesOf(variant, isQuantized(graph));
 
 /** With `profile`: bytes at the arena's end, of which the first two words say from which step to run, and before which to stop. */
 export const STEP_RANGE = 64;
@@ -100,15 +117,21 @@ const teamsOf = ({ team, variants }: Backend): readonly Variant[] =>
     ? []
     : variants.map(({ name, needs, can }) => ({ name: `${name}-threads`, needs: [...needs, "threads"], can: { ...can, threads: team } }));
 
+interface Emitting {
+  readonly weights: WeightsWriter;
+  readonly findings: readonly SparsityFinding[];
+  readonly options: CompileGraphOptions;
+  /** Whether every variant must compute the same bits. */
+  readonly sameBits: boolean;
+}
+
 async function emitVariant(
   graph: Graph,
   backend: Backend,
   variant: Variant,
-  weights: WeightsWriter,
-  findings: readonly SparsityFinding[],
-  { profile = false, cost }: CompileGraphOptions,
+  { weights, findings, options: { profile = false, cost }, sameBits }: Emitting,
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
-  const can = capabilitiesFor(graph, variant);
+  const can = capabilitiesOf(variant, sameBits);
   const lowered = lowerGraph(graph, can);
   const { threads = 1, device } = can;
   const plan = planMemory(lowered, { threads, ...(device ? { alignment: device.alignment, apart: true } : {}) });
@@ -159,36 +182,78 @@ export function forecastFor(graph: Graph, pipeline: Pipeline, backend: Backend, 
   return forecast(better, lowerGraph(better, capabilitiesFor(better, variant)).steps, costs);
 }
 
+interface EmittedVariants {
+  readonly variants: readonly VariantManifest[];
+  readonly reports: readonly VariantReport[];
+  readonly files: Map<string, Uint8Array>;
+}
+
+/** All variants of backends. The names of their files begin with `prefix`. */
+async function emitVariants(graph: Graph, backends: readonly Backend[], emitting: Emitting, prefix = ""): Promise<EmittedVariants> {
+  const { threads, profile, onStage } = emitting.options;
+  const variants: VariantManifest[] = [];
+  const reports: VariantReport[] = [];
+  const files = new Map<string, Uint8Array>();
+  const encoder = new TextEncoder();
+  for (const backend of backends) {
+    for (const variant of [...backend.variants, ...(threads && !profile ? teamsOf(backend) : [])]) {
+      onStage?.(`emit ${prefix}${backend.name} ${variant.name}`);
+      const { manifest, report, files: own } = await emitVariant(graph, backend, variant, emitting);
+      variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
+      reports.push(report);
+      for (const [name, content] of Object.entries(own))
+        files.set(`${prefix}${name}`, typeof content === "string" ? encoder.encode(content) : content);
+    }
+  }
+  return { variants, reports, files };
+}
+
 /** Compiles a graph for the backends. The ports keep the names of the graph's parameters; `outputs` names its results. */
 export async function compileGraph(graph: Graph, outputs: readonly string[], options: CompileGraphOptions): Promise<Compiled> {
-  const { backends, onStage } = options;
-  if (backends.length === 0) throw new SparsecError("bad-option", "no backend was given", undefined, 'for example { backends: ["wasm"] }');
+  const { backends, place = [], pipeline = defaultPipeline, onStage } = options;
+  const all = [...new Set([...backends, ...place])];
+  if (all.length === 0) throw new SparsecError("bad-option", "no backend was given", undefined, 'for example { backends: ["wasm"] }');
   onStage?.("optimize");
+  const targets = place.map((b) => targetOf(b, options.cost));
   const {
     graph: better,
     notes,
     sparsity,
-  } = runPipeline(graph, options.pipeline ?? defaultPipeline, {
+    regions,
+  } = runPipeline(graph, targets.length > 0 ? [...pipeline, placeOn(targets)] : pipeline, {
     sparsity: options.sparsity,
-    costs: costsFor(`${backends[0]!.name}:${backends[0]!.variants[0]?.name}`, options.cost),
+    costs: costsFor(`${all[0]!.name}:${all[0]!.variants[0]?.name}`, options.cost),
     debug: options.debug,
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
   const weights = createWeightsWriter();
-  const files = new Map<string, Uint8Array>();
-  const variants: VariantManifest[] = [];
-  const reports: VariantReport[] = [];
-  const encoder = new TextEncoder();
-  for (const backend of backends) {
-    for (const variant of [...backend.variants, ...(options.threads && !options.profile ? teamsOf(backend) : [])]) {
-      onStage?.(`emit ${backend.name} ${variant.name}`);
-      const emitted = await emitVariant(better, backend, variant, weights, sparsity, options);
-      variants.push(emitted.manifest);
-      reports.push(emitted.report);
-      for (const [name, content] of Object.entries(emitted.files))
-        files.set(name, typeof content === "string" ? encoder.encode(content) : content);
-    }
+  const emitting: Emitting = { weights, findings: sparsity, options, sameBits: isQuantized(better) };
+  const backendOf = (name: string): Backend => {
+    const found = all.find((b) => b.name === name);
+    if (!found)
+      throw errors.noBackend(
+        name,
+        all.map((b) => b.name),
+      );
+    return found;
+  };
+  const placed = partsOf(better, outputs);
+  // One region is the whole model.
+  const cut = placed.length > 1;
+  const alone = placed.length === 1 ? [backendOf(placed[0]!.backend)] : [];
+  const { variants, reports, files } = await emitVariants(whole(better), [...new Set([...alone, ...backends])], emitting);
+  const parts: Part[] = [];
+  const partReports: PartReport[] = [];
+  for (const [k, { backend, region, body, inputs, outputs: made }] of placed.entries()) {
+    const emitted = await emitVariants(body, cut ? [backendOf(backend)] : [], emitting, `part${k + 1}.`);
+    for (const [name, bytes] of emitted.files) files.set(name, bytes);
+    parts.push({
+      inputs: body.params.map((p, i) => portOf(inputs[i]!, p)),
+      outputs: body.outputs.map((v, i) => portOf(made[i]!, v)),
+      variants: emitted.variants,
+    });
+    partReports.push({ ...(regions.get(region) ?? { backend }), variants: emitted.reports });
   }
   files.set(WEIGHTS, weights.finish());
   const ports = {
@@ -196,10 +261,10 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     outputs: better.outputs.map((v, k) => portOf(outputs[k]!, v)),
   };
   if (options.types)
-    for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0]!, files: [...files.keys()] }))
+    for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0], files: [...files.keys()] }))
       files.set(name, bytes);
   // After the types: nothing at run time reads it.
-  if (options.report ?? true) files.set(REPORT, encoder.encode(reportToJson(notes, reports)));
-  const artifact = createArtifact({ name: graph.name, ...ports, variants, files });
-  return { artifact, report: { notes, sparsity, variants: reports, graph: better } };
+  if (options.report ?? true) files.set(REPORT, new TextEncoder().encode(reportToJson(notes, reports, partReports)));
+  const artifact = createArtifact({ name: graph.name, ...ports, variants, ...(cut ? { parts } : {}), files });
+  return { artifact, report: { notes, sparsity, variants: reports, parts: partReports, graph: better } };
 }

@@ -18,6 +18,7 @@ export const defineConfig = (config: Config): Config => config;
 /** Every field that a config may have: any other is a mistake worth an error. */
 export const CONFIG_FIELDS = [
   "backends",
+  "place",
   "dims",
   "inputShapes",
   "batch",

@@ -20,6 +20,19 @@ export const errors = {
       loc,
       "compile for wasm or js, or make the model f32",
     ),
+  cannotPlace: (op: string, backend: string, why: SparsecError, loc: Loc | undefined, hint: string) =>
+    new SparsecError(why.code, `${op} cannot run on ${backend}: ${why.reason}`, why.loc ?? loc, hint),
+  cannotCut: (loc: Loc | undefined) =>
+    new SparsecError(
+      "dynamic-shape",
+      "it cannot be placed: values whose extents hang on data stay within one region",
+      loc,
+      "compile it whole, for one backend",
+    ),
+  notPlaced: (op: string, loc: Loc | undefined) =>
+    new SparsecError("bad-option", `${op} is in no region, though others are placed`, loc, "`place` is the last pass"),
+  noBackend: (name: string, known: readonly string[]) =>
+    new SparsecError("unknown-backend", `a region is placed on '${name}', which is not among ${known.join(", ") || "no backends"}`),
   tooMuchMemory: (arena: number, weights: number, limit: number, file: string | undefined) =>
     new SparsecError(
       "too-large",

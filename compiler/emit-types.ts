@@ -7,8 +7,8 @@ export interface TypedModule {
   readonly name: string;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
-  /** The places of the outputs: extents that are known only after a run are `number` in the types. */
-  readonly variant: Pick<VariantManifest, "outputs">;
+  /** The places of the outputs: extents that are known only after a run are `number` in the types. All are known, where left out. */
+  readonly variant: Pick<VariantManifest, "outputs"> | undefined;
   /** Names of the files that the runtime may read, other than manifest.json. */
   readonly files: readonly string[];
   /** What the module imports the runtime from. */
@@ -60,7 +60,7 @@ const writeTypes = (file: SourceFile, { inputs, outputs, variant, runtime = "spa
     name: "ModelOutputs",
     isExported: true,
     properties: outputs.map((port, i) =>
-      property(port, `Tensor<${quote(port.dtype)}, ${tuple(variant.outputs[i]?.extents ?? port.shape)}>`),
+      property(port, `Tensor<${quote(port.dtype)}, ${tuple(variant?.outputs[i]?.extents ?? port.shape)}>`),
     ),
   });
   file.addStatements(

@@ -16,11 +16,19 @@ import { importOnnx } from "./onnx/import.ts";
 import type { OnnxOp } from "./onnx/op.ts";
 import { decodeModel } from "./onnx/proto/decode.ts";
 import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
+import type { Pass } from "./pass.ts";
+import { placeOn } from "./passes/place.ts";
 import { defaultPipeline, type Pipeline } from "./pipeline.ts";
+import { targetOf } from "./placement.ts";
 
 export interface CompileOptions {
-  /** Names of built-in backends (`wasm`, `webgpu`, `js`) or backends of your own; `["wasm"]` when absent. */
+  /**
+   * Names of built-in backends (`wasm`, `webgpu`, `js`) or backends of your own; `["wasm"]` when absent. With `place`, those that get the
+   * whole model beside its parts, to be taken where those do not run; none when absent.
+   */
   readonly backends?: readonly (string | Backend)[];
+  /** Cuts the model into parts for `wasm` and `webgpu`: where each is predicted to do best, values handed over and all, or all on one. */
+  readonly place?: Place;
   /** Values of symbolic dimensions: `{ batch: 1 }`. */
   readonly dims?: Readonly<Record<string, number>>;
   /** Whole shapes of inputs: `{ x: [1, 3, 224, 224] }`. */
@@ -55,6 +63,9 @@ export interface CompileOptions {
   log?(line: string): void;
 }
 
+export const PLACES = ["auto", "wasm", "webgpu"] as const;
+export type Place = (typeof PLACES)[number];
+
 const BACKENDS: ReadonlyMap<string, Backend> = new Map([wasm, webgpu, js].map((b) => [b.name, b]));
 
 function backendOf(b: string | Backend): Backend {
@@ -66,7 +77,19 @@ function backendOf(b: string | Backend): Backend {
 }
 
 /** The backends that the options name. Errors: `unknown-backend`. */
-export const resolveBackends = (options: CompileOptions): readonly Backend[] => (options.backends ?? ["wasm"]).map(backendOf);
+export const resolveBackends = ({ backends, place }: Pick<CompileOptions, "backends" | "place">): readonly Backend[] =>
+  (backends ?? (place ? [] : ["wasm"])).map(backendOf);
+
+/** The backends that the model's nodes are placed on; none where it stays whole. */
+export function resolvePlace({ place }: Pick<CompileOptions, "place">): readonly Backend[] {
+  if (place === undefined) return [];
+  if (!PLACES.includes(place)) throw new SparsecError("bad-option", `place is ${PLACES.join(", ")}; not '${String(place)}'`);
+  return place === "auto" ? [wasm, webgpu] : [backendOf(place)];
+}
+
+/** What the pipeline ends with where nodes are to be placed. */
+export const placePass = (options: Pick<CompileOptions, "place" | "cost">): Pass =>
+  placeOn(resolvePlace({ place: options.place ?? "auto" }).map((b) => targetOf(b, options.cost)));
 
 /** The passes that the options ask for. */
 export const resolvePipeline = ({ passes }: Pick<CompileOptions, "passes">): Pipeline =>
@@ -110,6 +133,7 @@ export async function compileModel(
   const { graph, outputs, notes } = await importModel(model, options);
   const compiled = await compileGraph(graph, outputs, {
     backends: resolveBackends(options),
+    place: resolvePlace(options),
     sparsity: options.sparsity,
     threads: options.threads,
     pipeline: resolvePipeline(options),
@@ -139,6 +163,6 @@ export type { CostFile, Costs } from "./cost/costs.ts";
 export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
 export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
-export type { NodeReport, VariantReport } from "./report.ts";
+export type { NodeReport, PartReport, VariantReport } from "./report.ts";
 export type { SparsityFinding } from "./sparsity/finding.ts";
 export type { TypedArray };

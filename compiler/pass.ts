@@ -8,6 +8,7 @@ import { sameType, typeToString } from "../ir/types.ts";
 import type { Capabilities } from "./backend.ts";
 import { type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
+import type { Region } from "./placement.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
 /** `exact`: bit-equal results in the reference. `bounded`: equal but for rounding. `lossy`: chosen accuracy loss. */
@@ -26,6 +27,8 @@ export interface PassContext {
   note(message: string, about?: Value): void;
   /** What is known about the zeros of a constant operand. */
   found(finding: SparsityFinding): void;
+  /** Why a region runs where it does. */
+  placed(body: Graph, region: Region): void;
 }
 
 export interface Pass {
@@ -47,6 +50,7 @@ export const passContext = (options: Partial<PassContext> = {}): PassContext => 
   costs: costsFor("wasm:baseline", undefined),
   note: () => {},
   found: () => {},
+  placed: () => {},
   ...options,
 });
 

@@ -15,6 +15,7 @@ import { fuse } from "./passes/fuse.ts";
 import { fuseTiles } from "./passes/fuse-tiles.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
 import { recognize } from "./passes/recognize.ts";
+import type { Region } from "./placement.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
 export type Pipeline = readonly Pass[];
@@ -89,6 +90,8 @@ export interface PipelineResult {
   readonly notes: readonly Note[];
   /** One for each constant operand that was looked at, in order. */
   readonly sparsity: readonly SparsityFinding[];
+  /** What was decided about regions that were placed, by their bodies. */
+  readonly regions: ReadonlyMap<Graph, Region>;
 }
 
 const countNodes = (g: Graph): number => topological(g.outputs).filter((n) => n.op !== "param" && n.op !== "const").length;
@@ -98,6 +101,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
   const { debug = 0, log = () => {} } = options;
   const notes: Note[] = [];
   const sparsity: SparsityFinding[] = [];
+  const regions = new Map<Graph, Region>();
   let g = graph;
   for (const pass of pipeline.slice(0, options.stopAfter ?? pipeline.length)) {
     const ctx: PassContext = {
@@ -113,6 +117,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
         notes.push({ pass: pass.name, message, ...(node === undefined ? {} : { node }) });
       },
       found: (finding) => sparsity.push(finding),
+      placed: (body, region) => void regions.set(body, region),
     };
     const start = performance.now();
     const next = runPass(pass, g, ctx);
@@ -125,5 +130,5 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
     if (debug >= 2 && next !== g) log(print(next));
     g = next;
   }
-  return { graph: g, notes, sparsity };
+  return { graph: g, notes, sparsity, regions };
 }

@@ -10,6 +10,7 @@ import type { LoweredGraph, Place, Step } from "./lower/step.ts";
 import { elementBytes } from "./lower/storage.ts";
 import { unitOf } from "./lower/unit.ts";
 import type { Note } from "./pipeline.ts";
+import type { Region } from "./placement.ts";
 import { countZeros } from "./sparsity/count-zeros.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { patternToString } from "./sparsity/finding.ts";
@@ -57,6 +58,12 @@ export interface VariantReport {
   /** Steps of the program. */
   readonly steps: number;
   readonly nodes: readonly NodeReport[];
+}
+
+/** What was decided about a part of a model, and its programs. Where the whole model is the part, those are the model's. */
+export interface PartReport extends Partial<Region> {
+  readonly backend: string;
+  readonly variants: readonly VariantReport[];
 }
 
 /** Microseconds that all kernels are predicted to take. */
@@ -164,14 +171,19 @@ export interface ReportFile {
   readonly version: 1;
   readonly notes: readonly Note[];
   readonly variants: readonly VariantReport[];
+  /** The parts that the model was placed in. */
+  readonly parts?: readonly PartReport[];
 }
 
 export const REPORT = "report.json";
 
 /** A line for each kernel; the same bytes for the same report. */
-export function reportToJson(notes: readonly Note[], variants: readonly VariantReport[]): string {
-  const line = (x: unknown): string => `\n${JSON.stringify(x)}`;
-  const variant = ({ nodes, ...head }: VariantReport): string =>
-    `\n${JSON.stringify(head).slice(0, -1)},"nodes":[${nodes.map(line).join(",")}]}`;
-  return `{"version":1,"notes":[${notes.map(line).join(",")}],\n"variants":[${variants.map(variant).join(",")}]}\n`;
+export function reportToJson(notes: readonly Note[], variants: readonly VariantReport[], parts: readonly PartReport[]): string {
+  const lines = (xs: readonly unknown[]): string => `[${xs.map((x) => `\n${typeof x === "string" ? x : JSON.stringify(x)}`).join(",")}]`;
+  const object = (head: unknown, key: string, xs: readonly unknown[]): string =>
+    `${JSON.stringify(head).slice(0, -1)},"${key}":${lines(xs)}}`;
+  const variant = ({ nodes, ...head }: VariantReport): string => object(head, "nodes", nodes);
+  const part = ({ variants: own, ...head }: PartReport): string => object(head, "variants", own.map(variant));
+  const more = parts.length > 0 ? `,\n"parts":${lines(parts.map(part))}` : "";
+  return `{"version":1,"notes":${lines(notes)},\n"variants":${lines(variants.map(variant))}${more}}\n`;
 }

@@ -140,13 +140,23 @@ export interface VariantManifest {
   readonly schedule?: Schedule;
 }
 
+/** A piece of a model, for one backend. Its inputs are the model's by their names, or else outputs of parts before it. */
+export interface Part {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly variants: readonly VariantManifest[];
+}
+
 export interface Manifest {
   readonly format: "sparsec";
   readonly version: 1;
   readonly name: string;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
+  /** Of the whole model; none, where there are parts alone. */
   readonly variants: readonly VariantManifest[];
+  /** The model in pieces, each run after those before it. */
+  readonly parts?: readonly Part[];
   /** Every other file of the artifact, with its size in bytes and its SHA-256 in hexadecimal. */
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
 }

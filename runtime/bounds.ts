@@ -1,6 +1,6 @@
 // Holds the places in a manifest against each other: what must fit fits, what must not overlap does not.
 
-import { type Extent, type Manifest, type Port, type Section, type Slot, type VariantManifest, WEIGHTS } from "./artifact.ts";
+import { type Extent, type Manifest, type Part, type Port, type Section, type Slot, type VariantManifest, WEIGHTS } from "./artifact.ts";
 import { show } from "./diagnostics.ts";
 import { ARRAYS } from "./dtype.ts";
 import { aligned, RESERVED } from "./executor.ts";
@@ -10,13 +10,46 @@ import { checkSchedule } from "./schedule.ts";
 export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
 
 export const checkPlaces = (manifest: Manifest, at: Place): void => {
-  unique(manifest.inputs, (p) => p.name, inside(at, "inputs"));
-  unique(manifest.outputs, (p) => p.name, inside(at, "outputs"));
-  unique(manifest.variants, (v) => `${v.backend}:${v.name}`, inside(at, "variants"));
-  if (!manifest.variants.length) reject(inside(at, "variants"), "expected at least one variant");
-  for (const side of ["inputs", "outputs"] as const)
-    for (const [i, port] of manifest[side].entries()) elements(port.shape, inside(inside(inside(at, side), i), "shape"));
-  for (const [i, variant] of manifest.variants.entries()) checkVariant(variant, manifest, inside(inside(at, "variants"), i));
+  const { files, parts } = manifest;
+  checkPart(manifest, files, at);
+  if (!manifest.variants.length && !parts?.length) reject(inside(at, "variants"), "expected at least one variant");
+  if (parts) checkParts(manifest, parts, inside(at, "parts"));
+};
+
+const checkPart = (part: Part, files: Manifest["files"], at: Place): void => {
+  for (const side of ["inputs", "outputs"] as const) {
+    unique(part[side], (p) => p.name, inside(at, side));
+    for (const [i, port] of part[side].entries()) elements(port.shape, inside(inside(inside(at, side), i), "shape"));
+  }
+  unique(part.variants, (v) => `${v.backend}:${v.name}`, inside(at, "variants"));
+  for (const [i, variant] of part.variants.entries()) checkVariant(variant, part, files, inside(inside(at, "variants"), i));
+};
+
+/** Each part takes what is there when its turn comes, and together they make the outputs. Extents are constant. */
+const checkParts = (manifest: Manifest, parts: readonly Part[], at: Place): void => {
+  const given = new Map(manifest.inputs.map((port) => [port.name, port]));
+  const made = new Map<string, Port>();
+  const same = (a: Port, b: Port | undefined, place: Place): void => {
+    if (!b) return reject(place, `nothing before it is named ${show(a.name)}`);
+    const equal = a.dtype === b.dtype && a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
+    if (!equal) reject(place, `is ${a.dtype} [${a.shape.join(", ")}]; expected ${b.dtype} [${b.shape.join(", ")}] as it was before`);
+  };
+  for (const [k, part] of parts.entries()) {
+    const place = inside(at, k);
+    checkPart(part, manifest.files, place);
+    if (!part.variants.length) reject(inside(place, "variants"), "expected at least one variant");
+    if (part.variants.some((v) => v.backend !== part.variants[0]!.backend)) reject(inside(place, "variants"), "expected one backend");
+    for (const [v, { outputs }] of part.variants.entries())
+      if (outputs.some(({ extents }) => extents.some((extent) => typeof extent !== "number")))
+        reject(inside(inside(inside(place, "variants"), v), "outputs"), "the extents of a part's outputs must be numbers");
+    for (const [i, port] of part.inputs.entries())
+      same(port, given.get(port.name) ?? made.get(port.name), inside(inside(place, "inputs"), i));
+    for (const [i, port] of part.outputs.entries()) {
+      if (made.has(port.name)) reject(inside(inside(place, "outputs"), i), `the name ${show(port.name)} is taken`);
+      made.set(port.name, port);
+    }
+  }
+  for (const [i, port] of manifest.outputs.entries()) same(port, made.get(port.name), inside(inside({ file: at.file }, "outputs"), i));
 };
 
 const unique = <T>(items: readonly T[], name: (item: T) => string, at: Place): void => {
@@ -35,8 +68,7 @@ const elements = (shape: readonly number[], at: Place): number => {
   return product;
 };
 
-const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): void => {
-  const { files } = manifest;
+const checkVariant = (variant: VariantManifest, part: Part, files: Manifest["files"], at: Place): void => {
   if (!Object.hasOwn(files, variant.code)) reject(inside(at, "code"), `no file ${show(variant.code)} among the artifact's files`);
   if (RESERVED + aligned(variant.weights) + aligned(variant.arena) > MEMORY_LIMIT)
     reject(at, `weights (${variant.weights}) and arena (${variant.arena}) take more than 2^31 bytes`);
@@ -45,13 +77,13 @@ const checkVariant = (variant: VariantManifest, manifest: Manifest, at: Place): 
   const spans = variant.sections.map((section, i) => sectionSpan(section, variant, stored, inside(inside(at, "sections"), i)));
   apart(spans);
 
-  const inputs = slotSpans(variant.inputs, manifest.inputs, variant, inside(at, "inputs"));
+  const inputs = slotSpans(variant.inputs, part.inputs, variant, inside(at, "inputs"));
   for (const [i, slot] of variant.inputs.entries()) {
     if (slot.region !== "arena") reject(inputs[i]!.place, "an input must lie in the arena");
     if (slot.extents.some((e) => typeof e !== "number")) reject(inputs[i]!.place, "the extents of an input must be numbers");
   }
   apart(inputs);
-  const outputs = slotSpans(variant.outputs, manifest.outputs, variant, inside(at, "outputs"));
+  const outputs = slotSpans(variant.outputs, part.outputs, variant, inside(at, "outputs"));
   if (variant.schedule) checkSchedule(variant, [inputs, outputs], at);
 };
 

@@ -16,6 +16,8 @@ export interface Choice {
   /** Who said so, and by which rule variants are tried. */
   readonly from: string;
   readonly order: readonly string[];
+  /** Whether there is another way to run the model than by what is chosen here. */
+  readonly otherwise?: boolean;
 }
 
 interface Options {
@@ -24,8 +26,11 @@ interface Options {
   readonly gpu?: unknown;
 }
 
+/** The name of the device for models in parts. */
+export const PARTS = "parts";
+
 /** Throws `bad-option`. */
-export const chooseDevice = ({ device, prefer = "latency", gpu }: Options): Choice => {
+export const chooseDevice = ({ device, prefer = "latency", gpu }: Options, { parts }: Pick<Manifest, "parts">): Choice => {
   if (!Object.hasOwn(ORDER, prefer)) throw errors.badOption(`prefer is "latency" or "throughput", not ${show(prefer)}`);
   const order = ORDER[prefer];
   const choice = (chosen: string, who: string): Choice => {
@@ -36,7 +41,7 @@ export const chooseDevice = ({ device, prefer = "latency", gpu }: Options): Choi
     if (typeof device !== "string") throw errors.badOption(`device must be a string such as "auto" or "wasm", not ${show(device)}`);
     return choice(device, "the device asked for");
   }
-  if (gpu !== undefined) return choice("webgpu", "a GPUDevice was given, so the device");
+  if (gpu !== undefined) return choice(parts ? PARTS : "webgpu", "a GPUDevice was given, so the device");
   const environment = globalThis.process?.env?.SPARSEC_DEVICE;
   return environment ? choice(environment, "SPARSEC_DEVICE") : choice("auto", "the device");
 };
@@ -54,7 +59,7 @@ export const title = (variant: VariantManifest): string => `${variant.backend}:$
 
 /** The variants that a device names, in the order to try them: those for teams of threads first, or only where named in full. */
 export const candidatesFor = (
-  { variants }: Manifest,
+  { variants, parts }: Pick<Manifest, "variants" | "parts">,
   { device, order }: Choice,
   threads: number,
   label: string,
@@ -62,7 +67,8 @@ export const candidatesFor = (
   const backends = (v: VariantManifest): number => (order.includes(v.backend) ? order.indexOf(v.backend) : order.length);
   const teams = (v: VariantManifest): number => (v.threads === undefined ? 1 : 0);
   const named = variants.filter((v) => device === "auto" || v.backend === device || title(v) === device);
-  if (!named.length) throw errors.unknownDevice(label, device, variants.map(title));
+  const apart = parts?.length ? [`its parts, for ${[...new Set(parts.map((part) => part.variants[0]!.backend))].join(" and ")}`] : [];
+  if (!named.length) throw errors.unknownDevice(label, device, [...variants.map(title), ...apart]);
   const wanted = named.filter((v) => threads > 1 || v.threads === undefined || title(v) === device);
   return wanted.sort((a, b) => (device === "auto" ? backends(a) - backends(b) : 0) || teams(a) - teams(b));
 };

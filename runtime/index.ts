@@ -8,6 +8,7 @@ export type {
   DeviceKernel,
   Extent,
   Manifest,
+  Part,
   Port,
   PortDType,
   Schedule,

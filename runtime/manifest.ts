@@ -1,6 +1,6 @@
 // Reads a manifest from JSON: takes nothing on trust, and returns a fresh one that holds only what was checked.
 
-import type { Extent, Manifest, Port, Section, Slot, StepInfo, VariantManifest } from "./artifact.ts";
+import type { Extent, Manifest, Part, Port, Section, Slot, StepInfo, VariantManifest } from "./artifact.ts";
 import { checkPlaces } from "./bounds.ts";
 import { errors, show } from "./diagnostics.ts";
 import { isDType } from "./dtype.ts";
@@ -9,6 +9,7 @@ import { inside, type Place, reject } from "./place.ts";
 import { schedule } from "./schedule.ts";
 
 const RANK_LIMIT = 16;
+const PARTS_LIMIT = 1024;
 
 /** A name that can be no path out of the artifact's folder. */
 const fileName: Parse<string> = (value, at) =>
@@ -99,6 +100,14 @@ const variant: Parse<VariantManifest> = (value, at) => {
   };
 };
 
+const ports = list(LIST_LIMIT, port);
+const variants = list(64, variant);
+
+const part: Parse<Part> = (value, at) => {
+  const field = object(value, at);
+  return { inputs: field("inputs", ports), outputs: field("outputs", ports), variants: field("variants", variants) };
+};
+
 const hash: Parse<string> = (value, at) =>
   typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? value : reject(at, `expected a SHA-256 in hexadecimal, found ${show(value)}`);
 
@@ -129,9 +138,10 @@ export const parseManifest = (value: unknown, file: string): Manifest => {
     format,
     version,
     name: field("name", text),
-    inputs: field("inputs", list(LIST_LIMIT, port)),
-    outputs: field("outputs", list(LIST_LIMIT, port)),
-    variants: field("variants", list(64, variant)),
+    inputs: field("inputs", ports),
+    outputs: field("outputs", ports),
+    variants: field("variants", variants),
+    ...field("parts", (v, p) => (v === undefined ? {} : { parts: list(PARTS_LIMIT, part)(v, p) })),
     files: field("files", files),
   };
   checkPlaces(manifest, at);

@@ -1,12 +1,11 @@
 // A loaded model: runs one inference at a time in its own memory, in the order of the calls.
 
-import type { Command, Manifest, Port, StepInfo, VariantManifest } from "./artifact.ts";
+import type { Port, StepInfo } from "./artifact.ts";
 import { errors, SparsecError, said, show } from "./diagnostics.ts";
 import type { TypedArray } from "./dtype.ts";
-import type { DeviceInstance, Instance } from "./executor.ts";
 import { bindInputs, type GPUInput, type Inputs, inputNamed } from "./inputs.ts";
 import { chooseOutputs, collectBuffers, collectOutputs, type GPUTensor, type OutputPlace, type Outputs, outputNamed } from "./outputs.ts";
-import { createProgram, type Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import type { Turbo } from "./turbo.ts";
 
 export interface RunOptions {
@@ -41,6 +40,8 @@ export interface ModelInfo {
   readonly memory: { readonly weights: number; readonly arena: number };
   /** Variants that were preferred but do not run here, each with the reason. */
   readonly skipped: readonly { readonly variant: string; readonly reason: string }[];
+  /** What each part runs on, where the model runs in parts. */
+  readonly parts?: readonly ModelInfo[];
 }
 
 /** `I` and `O` are the shapes of inputs and outputs by name; an artifact's model.d.ts gives them. */
@@ -86,9 +87,10 @@ export interface Model<I = Inputs, O = Outputs> {
 /** Runs no one wants anything of but that they have been. */
 const NOTHING: readonly OutputPlace[] = [];
 
-export const createModel = (manifest: Manifest, variant: VariantManifest, instance: Instance | DeviceInstance, info: ModelInfo): Model => {
-  const { name } = manifest;
-  let program: Program | undefined = createProgram(manifest, variant, instance);
+export const createModel = (ports: Pick<Model, "inputs" | "outputs">, created: Program, info: ModelInfo): Model => {
+  const { name } = info;
+  const { steps } = created;
+  let program: Program | undefined = created;
   let disposed = false;
   let running = false;
   let waiting = 0;
@@ -112,8 +114,8 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
     program?.dispose();
     program = undefined;
   };
-  const check = (fault: number): void => {
-    if (fault !== -1) throw errors.fault(name, variant.faults[fault] ?? `the program reports fault ${fault}`);
+  const check = ({ faults }: Program, fault: number): void => {
+    if (fault !== -1) throw errors.fault(name, faults[fault] ?? `the program reports fault ${fault}`);
   };
   /** What an engine throws (a trap, exhausted stack or memory) becomes an error of ours. */
   const coded = (thrown: unknown): SparsecError => (thrown instanceof SparsecError ? thrown : errors.trap(name, said(thrown)));
@@ -150,19 +152,19 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
         throw errors.badOption(`output is "host" or "gpu", not ${show(options.output)}`);
       bindInputs(name, current.inputs, given);
       const fault = current.run(chosen, keep);
-      check(typeof fault === "number" ? fault : await fault);
+      check(current, typeof fault === "number" ? fault : await fault);
       return keep ? collectBuffers(chosen) : collectOutputs(name, chosen, current.extent);
     });
   /** Throws where outputs cannot stay on a device. */
   const mayStay = (current: Program, chosen: readonly OutputPlace[]): void => {
-    if (!current.device) throw errors.badOption(`output: "gpu" needs a model that runs on a GPU; this one runs on ${info.backend}`);
+    if (!current.keeps) throw errors.badOption(`output: "gpu" needs a model that runs on a GPU; this one runs on ${info.backend}`);
     const dynamic = chosen.find(({ extents }) => extents.some((extent) => typeof extent !== "number"));
     if (dynamic) throw errors.dynamicView(name, dynamic.port.name);
   };
   const warmup = (): Promise<void> =>
     inTurn(async (current) => {
       // Inputs of zeros may be at fault; that says nothing of later ones.
-      if (!loops(variant)) await current.run(NOTHING, false);
+      if (!current.endless) await current.run(NOTHING, false);
     });
   const track = <T>(job: Promise<T>): Promise<T> => {
     const settled = (): void => {};
@@ -172,7 +174,7 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
 
   /** Runs at once; copies are made of the outputs chosen, if any. */
   const runNow = (given: Inputs | undefined, chosen: readonly OutputPlace[] | undefined): Outputs | undefined => {
-    if (alive().device) throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
+    if (alive().asynchronous) throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
     if (running || waiting) throw errors.notSynchronous(name, "another run is under way");
     const current = enter();
     let underWay = false;
@@ -184,7 +186,7 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
         track(fault).then(leave, leave);
         throw errors.notSynchronous(name, `the ${info.backend} executor is asynchronous`);
       }
-      check(fault);
+      check(current, fault);
       return chosen && collectOutputs(name, chosen, current.extent);
     } catch (thrown) {
       throw coded(thrown);
@@ -214,17 +216,19 @@ export const createModel = (manifest: Manifest, variant: VariantManifest, instan
   const profile = () =>
     alive()
       .times()
-      ?.map((ms, step) => ({ ...variant.steps[step]!, ms }));
-  const ports = { inputs: manifest.inputs, outputs: manifest.outputs };
+      ?.map((ms, step) => ({ ...steps[step]!, ms }));
   const runs = { run, runSync, invoke, warmup };
-  const model = { ...ports, ...runs, input, output, info: () => info, profile, dispose, [Symbol.dispose]: dispose };
+  const model = {
+    inputs: ports.inputs,
+    outputs: ports.outputs,
+    ...runs,
+    input,
+    output,
+    info: () => info,
+    profile,
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
   // The names are checked at every call; only an artifact's model.d.ts knows the array of each.
   return model as unknown as Model;
-};
-
-/** Whether a run may last for ever on the wrong inputs. */
-const loops = ({ steps, schedule }: VariantManifest): boolean => {
-  const within = (commands: readonly Command[]): boolean =>
-    commands.some((c) => c.kind === "while" || (c.kind === "if" && (within(c.then) || within(c.else))));
-  return steps.some(({ kernel }) => kernel === "loop") || within(schedule?.commands ?? []);
 };

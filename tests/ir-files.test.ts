@@ -14,9 +14,10 @@ import type { Tensor } from "../ir/tensor.ts";
 import { maxShape } from "../ir/types.ts";
 import { difference, precisionOf } from "./support/equal.ts";
 import { filecheck, runLine } from "./support/filecheck.ts";
+import { multiplier, placeFor } from "./support/placement.ts";
 import { choices, randomTensor } from "./support/random-graph.ts";
 
-const passes: ReadonlyMap<string, Pass> = new Map(defaultPipeline.map((p) => [p.name, p]));
+const passes: ReadonlyMap<string, Pass> = new Map([...defaultPipeline, placeFor(multiplier)].map((p) => [p.name, p]));
 
 const files = readdirSync("tests", { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ir"))
@@ -58,7 +59,7 @@ describe.each(files)("%s", (file) => {
   });
 });
 
-test("every pass of the pipeline has its files", () => {
+test("every pass has its files", () => {
   for (const name of passes.keys())
     expect(
       files.filter((f) => f.startsWith(`tests/passes/${name}`)),

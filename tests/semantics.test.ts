@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { definePass, passContext, runPass } from "../compiler/pass.ts";
+import { definePass, type Pass, passContext, runPass } from "../compiler/pass.ts";
+import { expand } from "../compiler/passes/expand.ts";
 import { defaultPipeline, runPipeline } from "../compiler/pipeline.ts";
 import { type Graph, GraphBuilder } from "../ir/graph.ts";
 import { interpret } from "../ir/interpret.ts";
@@ -12,6 +13,7 @@ import { print } from "../ir/print.ts";
 import { rebuild } from "../ir/rewrite.ts";
 import { tensorOf } from "../ir/tensor.ts";
 import { difference, precisionOf } from "./support/equal.ts";
+import { multiplier, placeFor } from "./support/placement.ts";
 import { type RandomGraph, randomGraphs } from "./support/random-graph.ts";
 
 /** Set SPARSEC_RUNS for a longer search; a failure prints its seed and its smallest graph. */
@@ -29,8 +31,11 @@ function holds({ graph, inputs }: RandomGraph, run: (g: Graph) => Graph, mode: "
   if (wrong !== undefined) throw new Error(`${wrong}\n--- before\n${print(graph)}--- after\n${print(after)}`);
 }
 
+const afterwards = (first: Pass, pass: Pass): Pass => ({ ...pass, run: (g, ctx) => pass.run(first.run(g, ctx), ctx) });
+
 describe("a pass keeps the meaning of a graph", () => {
-  for (const pass of defaultPipeline) {
+  // Placement asks what nodes cost, which those have that have kernels.
+  for (const pass of [...defaultPipeline, afterwards(expand, placeFor(multiplier))]) {
     const mode = pass.exactness === "exact" ? "exact" : "bounded";
     test(`${pass.name} (${mode})`, () => {
       const graphs = mode === "exact" ? randomGraphs({ special: true }) : smooth;

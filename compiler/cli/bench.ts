@@ -153,6 +153,7 @@ export const run: Run = async (flags, terminal) => {
     const [model] = models as [Model];
     const feeds = feedsFor(model, given, flags);
     const info = model.info();
+    if (info.parts) throw usage("a model in parts is not measured: its figures are of no one program", "compile it without place");
     const { sizes, report, manifest } = await variantOf(folder, info.backend, info.variant);
     const own = set.config.executors ?? [];
     const device = `${info.backend}:${info.variant}`;

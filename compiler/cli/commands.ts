@@ -33,6 +33,13 @@ const compiling = {
     negativeDescription: "refuse tensors in files beside the model",
   },
 } as const satisfies ArgsDef;
+const placing = {
+  place: {
+    type: "enum",
+    options: ["auto", "wasm", "webgpu"],
+    description: "cuts the model into parts for wasm and webgpu, where each is predicted to do best; or all for one",
+  },
+} as const satisfies ArgsDef;
 const imposing = {
   "impose-sparsity": {
     type: "string",
@@ -73,10 +80,15 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       out: { type: "string", alias: "o", valueHint: "FOLDER", description: "folder to write (default: MODEL.sparsec)" },
       threads: { type: "boolean", description: "also variants that threads can share" },
       ...compiling,
+      ...placing,
       ...imposing,
       json,
     },
-    ["sparsec compile model.onnx", "sparsec compile model.onnx -o out.sparsec --backend wasm,js --dim batch=1 --const sr=16000"],
+    [
+      "sparsec compile model.onnx",
+      "sparsec compile model.onnx -o out.sparsec --backend wasm,js --dim batch=1 --const sr=16000",
+      "sparsec compile model.onnx --place auto --backend wasm",
+    ],
     () => import("./compile.ts"),
   ),
   command(
@@ -88,6 +100,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       ...running,
       out: { type: "string", valueHint: "FOLDER", description: "writes output_K.npy and outputs.json there" },
       ...compiling,
+      ...placing,
       json,
     },
     ["sparsec run model.sparsec --input image=image.npy --out results", "sparsec run model.onnx --random 1 --range ids=0:511"],
@@ -103,6 +116,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       profile: { type: "string", valueHint: "trace.json", description: "runs it and shows times; the file opens in Perfetto" },
       ...feeding,
       ...compiling,
+      ...placing,
       json,
     },
     [
@@ -153,6 +167,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       "time-passes": { type: "boolean", description: "prints the time of each pass to stderr" },
       "stop-after": { type: "string", valueHint: "N", description: "ends after N passes" },
       ...compiling,
+      ...placing,
       json,
     },
     ["sparsec opt graph.ir --pass canonicalize --pass fuse", "sparsec opt model.onnx --stop-after 3 --time-passes"],

@@ -1,6 +1,7 @@
 // `sparsec compile`: a model to an artifact's folder.
 
 import { basename, dirname, join } from "node:path";
+import type { VariantManifest } from "../../runtime/artifact.ts";
 import type { SparsityFinding } from "../index.ts";
 import { compileModel } from "../index.ts";
 import type { Run } from "./commands.ts";
@@ -32,14 +33,16 @@ export const run: Run = async (flags, terminal) => {
   const ms = performance.now() - start;
   const { manifest } = artifact;
   const zeros = zerosOf(report.sparsity);
-  const variants = manifest.variants.map((v) => ({
+  const described = (v: VariantManifest) => ({
     backend: v.backend,
     variant: v.name,
     kernels: v.steps.length,
     code: manifest.files[v.code]!.bytes,
     weights: v.weights,
     arena: v.arena,
-  }));
+  });
+  const variants = manifest.variants.map(described);
+  const parts = manifest.parts?.map((part) => part.variants.map(described)) ?? [];
   terminal.done();
   if (terminal.json) {
     const files = Object.entries(manifest.files).map(([name, f]) => ({ name, bytes: f.bytes }));
@@ -51,6 +54,7 @@ export const run: Run = async (flags, terminal) => {
       inputs,
       outputs,
       variants,
+      ...(parts.length > 0 ? { parts } : {}),
       files,
       zeros,
       notes: [...notes, ...report.notes],
@@ -68,7 +72,14 @@ export const run: Run = async (flags, terminal) => {
     terminal.out(
       `  zeros    ${percent(zeros.zeros, zeros.elements)} of ${zeros.elements} weights; ${zeros.sparse} of ${zeros.tensors} tensors stored without them`,
     );
-  const rows = variants.map((v) => [`${v.backend}:${v.variant}`, String(v.kernels), bytes(v.code), bytes(v.weights), bytes(v.arena)]);
+  const row = (v: (typeof variants)[number], of = ""): readonly string[] => [
+    `${of}${v.backend}:${v.variant}`,
+    String(v.kernels),
+    bytes(v.code),
+    bytes(v.weights),
+    bytes(v.arena),
+  ];
+  const rows = [...variants.map((v) => row(v)), ...parts.flatMap((part, k) => part.map((v) => row(v, `part ${k + 1}, `)))];
   for (const line of table([["variant", "steps", "code", "weights", "arena"], ...rows], new Set([1, 2, 3, 4]))) terminal.out(`  ${line}`);
   if (report.notes.length > 0) terminal.out(`  ${report.notes.length} notes of passes: see sparsec explain`);
   terminal.out(`\nnext: sparsec run ${folder} --random 1\n      sparsec explain ${folder}`);

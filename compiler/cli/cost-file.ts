@@ -18,7 +18,11 @@ const isRows =
 const isObject =
   (fields: Readonly<Record<string, Check>>): Check =>
   (x) =>
-    typeof x === "object" && x !== null && Object.entries(fields).every(([key, check]) => Object.hasOwn(x, key) && check(x[key as never]));
+    typeof x === "object" &&
+    x !== null &&
+    Object.entries(fields).every(([key, check]) => check(Object.hasOwn(x, key) ? x[key as never] : undefined));
+
+const isTransfer = isObject({ latency: isRate, rate: isRate });
 
 const COSTS = {
   dense: isRows(2),
@@ -34,6 +38,7 @@ const COSTS = {
   memory: isRate,
   functions: isRate,
   start: isRate,
+  transfer: (x) => x === undefined || isTransfer(x),
 } satisfies Record<keyof Costs, Check>;
 
 const isFile = isObject({

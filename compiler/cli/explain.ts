@@ -7,10 +7,12 @@ import type { Inputs } from "../../runtime/index.ts";
 import type { Backend } from "../backend.ts";
 import { forecastFor, quantitiesBefore } from "../compile.ts";
 import { type Compiled, compileModel, resolveBackends, resolvePipeline } from "../index.ts";
-import type { NodeReport, Quantities, VariantReport } from "../report.ts";
+import type { Note } from "../pipeline.ts";
+import type { NodeReport, PartReport, Quantities, VariantReport } from "../report.ts";
 import type { Run } from "./commands.ts";
+import { printPart, printRegions } from "./explain/parts.ts";
 import { measurePeak } from "./explain/peak.ts";
-import { type Explained, print, type Timed } from "./explain/print.ts";
+import { type Explained, noteLine, print, type Timed } from "./explain/print.ts";
 import { type Profile, profile } from "./explain/profile.ts";
 import { traceOf } from "./explain/trace.ts";
 import { feed, givenInputs, seedOf } from "./feed.ts";
@@ -40,6 +42,29 @@ function choose(variants: readonly VariantReport[], device: string | undefined, 
     file: path,
     name: "",
   });
+}
+
+/** Whether it is the parts that are to be shown, not the whole model. */
+const inParts = (parts: readonly PartReport[], device: string | undefined): boolean =>
+  parts.some((p) => p.variants.length > 0) && (device === undefined || device === "auto" || device === "parts");
+
+function showParts(
+  terminal: Terminal,
+  model: string,
+  parts: readonly PartReport[],
+  variants: readonly VariantReport[],
+  notes: readonly Note[],
+) {
+  terminal.done();
+  if (terminal.json) {
+    terminal.document({ model, parts, variants: variants.map((v) => ({ backend: v.backend, variant: v.variant, ...totals(v) })), notes });
+    return 0;
+  }
+  printRegions(terminal, parts);
+  for (const [k, part] of parts.entries()) printPart(terminal, part, k);
+  if (variants.length > 0) terminal.out(`\nthe whole model, too: ${variants.map(title).join(", ")} (--device shows one)`);
+  for (const note of notes) terminal.out(noteLine(note));
+  return 0;
 }
 
 const SECONDS = 2;
@@ -125,10 +150,12 @@ export const run: Run = async (flags, terminal) => {
   const trace = flags.one("profile");
   let explained: Explained;
   let variants: readonly VariantReport[];
+  let parts: readonly PartReport[];
   if (await isFolder(path)) {
     if (trace !== undefined) throw usage("--profile is for models: the steps of an artifact cannot be run one by one");
     const report = await readReport(path);
-    ({ variants } = report);
+    ({ variants, parts = [] } = report);
+    if (inParts(parts, asked)) return showParts(terminal, path, parts, variants, report.notes);
     const variant = choose(variants, asked, path);
     explained = {
       variant,
@@ -139,6 +166,7 @@ export const run: Run = async (flags, terminal) => {
     };
   } else {
     const set = await settings(flags, terminal);
+    if (trace !== undefined && set.options.place) throw usage("--profile is for whole models: a region's steps cannot be run one by one");
     const given = resolveBackends({ backends: backendsFor(asked, set) });
     const backends = trace === undefined ? given : await Promise.all(given.map((b) => runnable(b, asked, set.config.executors ?? [])));
     let raw: Graph | undefined;
@@ -151,7 +179,8 @@ export const run: Run = async (flags, terminal) => {
       },
     });
     for (const note of compiled.notes) terminal.note(`note: ${note}`);
-    ({ variants } = compiled.report);
+    ({ variants, parts } = compiled.report);
+    if (inParts(parts, asked)) return showParts(terminal, path, parts, variants, compiled.report.notes);
     const variant = choose(variants, asked, path);
     const measured = trace === undefined ? undefined : await measure(compiled, variant, backends, set, flags, terminal);
     terminal.stage("count what a run takes without passes");
@@ -176,12 +205,15 @@ export const run: Run = async (flags, terminal) => {
   }
   terminal.done();
   const { variant, notes, timed } = explained;
-  if (!terminal.json) print(terminal, explained);
-  else
+  if (!terminal.json) {
+    printRegions(terminal, parts);
+    print(terminal, explained);
+  } else
     terminal.document({
       model: path,
       backend: variant.backend,
       variant: variant.variant,
+      ...(parts.length > 0 ? { parts } : {}),
       nodes: timed ? variant.nodes.map((n, k) => ({ ...n, ...timed[k] })) : variant.nodes,
       totals: totals(variant),
       ...(explained.before ? { before: explained.before } : {}),

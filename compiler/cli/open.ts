@@ -10,8 +10,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** The backends to compile for, where it is only to run on `device`: "wasm:baseline" is a variant of "wasm". */
 export const backendsFor = (device: string | undefined, { options }: Settings): NonNullable<Settings["options"]["backends"]> => {
-  const all = options.backends ?? ["wasm"];
-  if (device === undefined || device === "auto") return all;
+  const all = options.backends ?? (options.place ? [] : ["wasm"]);
+  if (device === undefined || device === "auto" || device === "parts") return all;
   const name = device.split(":")[0]!;
   return [all.find((b) => (typeof b === "string" ? b : b.name) === name) ?? name];
 };

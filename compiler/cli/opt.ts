@@ -9,7 +9,7 @@ import { standardOps } from "../../ir/ops/index.ts";
 import { parse } from "../../ir/parse.ts";
 import { print } from "../../ir/print.ts";
 import { errors } from "../diagnostics.ts";
-import { type CompileOptions, defaultPipeline, importModel, type Pipeline, resolvePipeline, runPipeline } from "../index.ts";
+import { type CompileOptions, defaultPipeline, importModel, type Pipeline, placePass, resolvePipeline, runPipeline } from "../index.ts";
 import type { Run } from "./commands.ts";
 import { integer } from "./flags.ts";
 import { settings } from "./options.ts";
@@ -35,9 +35,10 @@ async function readGraph(path: string, options: CompileOptions): Promise<Graph> 
 }
 
 /** The passes of those names, in that order, out of the pipeline that the config makes and the default one. */
-function chosen(names: readonly string[], pipeline: Pipeline): Pipeline {
+function chosen(names: readonly string[], options: CompileOptions): Pipeline {
+  const pipeline = [...resolvePipeline(options), ...(options.place ? [placePass(options)] : [])];
   if (names.length === 0) return pipeline;
-  const known = new Map([...defaultPipeline, ...pipeline].map((p) => [p.name, p]));
+  const known = new Map([...defaultPipeline, placePass(options), ...pipeline].map((p) => [p.name, p]));
   return names.map((name) => {
     const pass = known.get(name);
     if (!pass) throw errors.unknownPass(name, [...known.keys()]);
@@ -48,7 +49,7 @@ function chosen(names: readonly string[], pipeline: Pipeline): Pipeline {
 export const run: Run = async (flags, terminal) => {
   const [path, ...more] = flags.positionals as [string, ...string[]];
   const { options } = await settings(flags, terminal);
-  const pipeline = chosen([...flags.list("pass"), ...more], resolvePipeline(options));
+  const pipeline = chosen([...flags.list("pass"), ...more], options);
   const dumps = new Set(flags.list("dump-after"));
   for (const name of dumps)
     if (name !== "all" && !pipeline.some((p) => p.name === name)) throw errors.unknownPass(name, ["all", ...pipeline.map((p) => p.name)]);

@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { Config } from "../config.ts";
-import { type CompileOptions, insertBefore, resolvePipeline } from "../index.ts";
+import { type CompileOptions, insertBefore, type Place, resolvePipeline } from "../index.ts";
 import { readNpy } from "../npy.ts";
 import { type Imposed, imposeSparsity } from "../passes/impose-sparsity.ts";
 import { readCosts } from "./cost-file.ts";
@@ -91,6 +91,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const rc = loadDefaults(process.cwd());
   const { device: _, executors: __, cost: ___, ...defaults } = config;
   const sparsity = (flags.one("sparsity") ?? config.sparsity ?? rc.sparsity) as "auto" | "off" | undefined;
+  const place = (flags.one("place") ?? config.place) as Place | undefined;
   const external = flags.is("external") ?? config.external;
   const batch = flags.one("batch");
   const costFile = flags.one("cost") ?? (config.cost === undefined ? undefined : join(dirname(file!), config.cost));
@@ -101,6 +102,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const options: CompileOptions = {
     ...defaults,
     ...(named.length > 0 ? { backends: named.map((name) => own.get(name) ?? name) } : {}),
+    ...(place ? { place } : {}),
     ...(sparsity ? { sparsity } : {}),
     ...(impose === undefined ? {} : { passes: imposing(impose, config, terminal) }),
     ...(external === undefined ? {} : { external }),

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
-import { type NodeReport, REPORT, type ReportFile, type VariantReport } from "../report.ts";
+import { type NodeReport, type PartReport, REPORT, type ReportFile, type VariantReport } from "../report.ts";
 
 type Check = (x: unknown) => boolean;
 type Fields = Readonly<Record<string, Check>>;
@@ -57,10 +57,20 @@ const VARIANT = {
   steps: isCount,
   nodes: isArrayOf(isObject(NODE)),
 } satisfies Record<keyof VariantReport, Check>;
+const PART = {
+  backend: isString,
+  nodes: optional(isArrayOf(isString)),
+  predicted: optional((x) => typeof x === "object" && x !== null && Object.values(x).every(isTime)),
+  bytesIn: optional(isCount),
+  bytesOut: optional(isCount),
+  why: optional(isString),
+  variants: isArrayOf(isObject(VARIANT)),
+} satisfies Record<keyof PartReport, Check>;
 const FILE = {
   version: (x) => x === 1,
   notes: isArrayOf(isObject({ pass: isString, node: optional(isString), message: isString })),
   variants: isArrayOf(isObject(VARIANT)),
+  parts: optional(isArrayOf(isObject(PART))),
 } satisfies Record<keyof ReportFile, Check>;
 
 /** The report in an artifact's folder. Errors: `no-report`, `corrupt`. */

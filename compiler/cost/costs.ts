@@ -31,6 +31,13 @@ export interface Costs {
   readonly functions: number;
   /** Microseconds of entering a kernel. */
   readonly start: number;
+  /** What bringing values from the host to a device takes, or back: microseconds each time, and GB/s. */
+  readonly transfer?: Transfer;
+}
+
+export interface Transfer {
+  readonly latency: number;
+  readonly rate: number;
 }
 
 /** What `sparsec calibrate` writes. */
@@ -42,10 +49,12 @@ export interface CostFile {
   readonly variants: Readonly<Record<string, Costs>>;
 }
 
-/** The costs of a variant: measured ones, else those that ship; a backend that has neither is taken for wasm. */
+/** The costs of a variant: measured ones, else those that ship for it or for its backend; a backend that has neither is taken for wasm. */
 export function costsFor(variant: string, file: CostFile | undefined): Costs {
   const measured = file && Object.hasOwn(file.variants, variant) ? file.variants[variant] : undefined;
-  return measured ?? DEFAULTS.get(variant) ?? DEFAULTS.get("wasm:baseline")!;
+  const backend = variant.slice(0, variant.indexOf(":") + 1);
+  const [, related] = [...DEFAULTS].find(([name]) => name.startsWith(backend)) ?? [];
+  return measured ?? DEFAULTS.get(variant) ?? related ?? DEFAULTS.get("wasm:baseline")!;
 }
 
 export function interpolate(curve: Curve, x: number): number {

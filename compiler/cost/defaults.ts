@@ -1,6 +1,6 @@
-// The costs that ship: measured by `sparsec calibrate` on a server core of about 3.5 GHz, on Node 20 (baseline, js) and Node 24 (relaxed).
+// The costs that ship: measured by `sparsec calibrate` on a server core of about 3.5 GHz, on Node 20 (baseline, js) and Node 24 (relaxed); those of GPUs are assumed.
 
-import type { Costs } from "./costs.ts";
+import type { Costs, Transfer } from "./costs.ts";
 
 /**
  * Sparse against dense: the same for both variants, so that one choice of layouts serves an artifact. They are relaxed's, whose dense kernels
@@ -64,8 +64,35 @@ const relaxed: Costs = {
 /** Scalars only. */
 const js: Costs = { ...baseline, dense: [[1, 1.5]], denseFar: 1.5, grouped: 1, vectors: 4, elements: 4, functions: 10 };
 
+/** Assumed until they are measured on a GPU: writing a buffer, or submitting, waiting and mapping one, over a bus. */
+export const TRANSFER: Transfer = { latency: 300, rate: 5 };
+
+/**
+ * Assumed until they are measured on a GPU: a small one, of 1 TFLOP/s in kernels and 100 GB/s. What hangs on the zeros of weights is wasm's, so
+ * that one choice of layouts serves an artifact.
+ */
+const gpu: Costs = {
+  ...sparse,
+  dense: [
+    [1, 50],
+    [4, 150],
+    [16, 400],
+    [49, 700],
+    [196, 1000],
+  ],
+  denseFar: 50,
+  grouped: 200,
+  vectors: 100,
+  elements: 100,
+  memory: 100,
+  functions: 0.01,
+  start: 5,
+  transfer: TRANSFER,
+};
+
 export const DEFAULTS: ReadonlyMap<string, Costs> = new Map([
   ["wasm:baseline", baseline],
   ["wasm:relaxed", relaxed],
   ["js:es2022", js],
+  ["webgpu:base", gpu],
 ]);

@@ -8,7 +8,7 @@ import { canonicalize } from "./canonicalize.ts";
 import { foldConstants } from "./fold-constants.ts";
 
 /** Compositions by form only: what lowering computes as one. */
-const REGIONS: ReadonlySet<string> = new Set(["fused", "tiles"]);
+const REGIONS: ReadonlySet<string> = new Set(["fused", "tiles", "place"]);
 
 const isComposite = (g: Graph, op: string): boolean => !REGIONS.has(op) && isCompose(g.ops.get(op)!);
 

@@ -9,7 +9,7 @@ import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { definePass } from "../pass.ts";
 
 /** These see the bits, or the regions' own types: what enters and leaves them stays f16. */
-const AS_IS: ReadonlySet<string> = new Set(["bitcast", "if", "loop", "fused", "tiles", "param"]);
+const AS_IS: ReadonlySet<string> = new Set(["bitcast", "if", "loop", "fused", "tiles", "place", "param"]);
 
 const widened = (t: Tensor): Tensor => tensorOf("f32", t.shape, Array.from(t.data as Uint16Array, fromF16));
 const isHalf = (v: Value): boolean => v.type.dtype === "f16";

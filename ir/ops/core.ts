@@ -72,6 +72,18 @@ export const tiles = defineOp({
   compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
 });
 
+export const place = defineOp({
+  name: "place",
+  doc: "The region `body`, a program of its own for the backend `on`. Its meaning is its body's.",
+  operands: ["...xs"],
+  infer(c) {
+    const body = c.attrs.body as Graph;
+    checkParams(c, body, c.types, "the body");
+    return body.outputs.map((o) => o.type);
+  },
+  compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
+});
+
 export const if_ = defineOp({
   name: "if",
   doc: "The results of region `then` where the scalar `cond` holds, else of region `else`. The regions' parameters are `xs`.",
@@ -134,4 +146,4 @@ export const bound = defineOp({
   },
 });
 
-export const coreOps = [param, constant, fused, tiles, if_, loop, bound] as const;
+export const coreOps = [param, constant, fused, tiles, place, if_, loop, bound] as const;

@@ -43,10 +43,10 @@ export function wrap(text: string, width: number): readonly string[] {
   return lines;
 }
 
-const micro = (us: number): string => us.toFixed(us < 10 ? 2 : us < 100 ? 1 : 0);
+export const micro = (us: number): string => us.toFixed(us < 10 ? 2 : us < 100 ? 1 : 0);
 
 /** The end of a name that is too long: exporters write the path of the layer first. */
-const ending = (text: string, width: number): string => (text.length <= width ? text : `...${text.slice(3 - width)}`);
+export const ending = (text: string, width: number): string => (text.length <= width ? text : `...${text.slice(3 - width)}`);
 
 const zerosOf = (n: NodeReport): string => (n.elements === undefined ? "" : percent(n.zeros!, n.elements));
 
@@ -84,6 +84,8 @@ const taken = (q: Quantities): readonly string[] => [
   bytes(q.arena),
 ];
 
+export const noteLine = ({ node, message }: Note): string => `note: ${node === undefined ? "" : `${node}: `}${message}`;
+
 export function print(terminal: Terminal, e: Explained): void {
   const { colors: c } = terminal;
   const { variant, before, totals } = e;
@@ -105,5 +107,5 @@ export function print(terminal: Terminal, e: Explained): void {
       `measured: ${micro(1000 * totals.whole)} us a run, ${micro(1000 * totals.sum)} us over its steps (medians of ${totals.rounds}); peak ${totals.peak.toFixed(1)} GFLOP/s`,
     );
   if (e.others.length > 0) terminal.out(`also compiled: ${e.others.join(", ")} (--device shows one)`);
-  for (const note of e.notes) terminal.out(`note: ${note.node === undefined ? "" : `${note.node}: `}${note.message}`);
+  for (const note of e.notes) terminal.out(noteLine(note));
 }

@@ -1,6 +1,7 @@
 // No barrier of a device's kernels can be spared: without any one of them, threads get in each other's way.
 
 import { expect, test } from "vitest";
+import { deviceConv } from "../../compiler/lower/device/conv.ts";
 import { deviceMatmul } from "../../compiler/lower/device/matmul.ts";
 import { TILINGS } from "../../compiler/lower/device/tiling.ts";
 import type { Lowered } from "../../compiler/lower/template.ts";
@@ -14,6 +15,14 @@ const matmul = (m: number, k: number, n: number, tiling: number): Lowered =>
     deviceCase((s) => s.op("matmul", [s.input("f32", [m, k]), s.weight("f32", [k, n])])),
     (u, c) => deviceMatmul(u, c, can, () => TILINGS[tiling]!),
   );
+const conv = (tiling: number): Lowered =>
+  lowerLast(
+    deviceCase((s) => {
+      const attrs = { strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1], group: 1 };
+      return s.op("conv", [s.input("f32", [1, 5, 6, 8]), s.weight("f32", [32, 5, 3, 3])], attrs);
+    }),
+    (u, c) => deviceConv(u, c, can, () => TILINGS[tiling]!),
+  );
 const only = (build: (s: Sketch) => Value): Lowered => {
   const [kernel, ...others] = kernelsOf(deviceCase(build).graph);
   expect(others).toEqual([]);
@@ -24,8 +33,10 @@ const SAMPLES: readonly (readonly [string, number, () => Lowered])[] = [
   ["a tiled product", 2, () => matmul(32, 40, 32, 2)],
   ["a tiled product of large tiles", 2, () => matmul(64, 40, 64, 1)],
   ["a tiled product of one round", 1, () => matmul(32, 12, 32, 2)],
-  ["a tiled product in two slices", 3, () => matmul(32, 40, 32, 5)],
+  ["a tiled product in two slices", 4, () => matmul(32, 40, 32, 5)],
   ["a tiled product in four slices", 4, () => matmul(32, 70, 32, 8)],
+  ["a convolution", 2, () => conv(2)],
+  ["a convolution in two slices", 4, () => conv(5)],
   ["a row by a matrix", 1, () => only((s) => s.op("matmul", [s.input("f32", [1, 70]), s.input("f32", [70, 10])]))],
   ["a matrix by a column", 1, () => only((s) => s.op("matmul", [s.weight("f32", [10, 70]), s.input("f32", [70, 1])]))],
 ];

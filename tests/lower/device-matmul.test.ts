@@ -83,7 +83,9 @@ describe("tiled products", () => {
       expect(loads * 16).toBeLessThanOrEqual(multiplyAdds);
     }
   });
-  testOnDriver(CASES.map(([, a, b], k) => build(a, b, k % 2 ? "input" : "transposed", k % 3 ? "input" : "transposed")));
+  testOnDriver(
+    CASES.filter((_, k) => k % 4 === 1).map(([, a, b], k) => build(a, b, k % 2 ? "input" : "transposed", k % 3 ? "input" : "transposed")),
+  );
   testOnDriver([
     build([1300, 9], [9, 1100]),
     build([70, 9], [9, 600], "input", "weight"),
@@ -110,7 +112,9 @@ describe("products with vectors", () => {
     if (b.length === 2) test(`${name}, constant right`, () => checkDevice(product(a, b, "input", "weight"), VECTOR));
     if (a.length === 2) test(`${name}, constant left`, () => checkDevice(product(a, b, "weight", "input"), VECTOR));
   }
-  testOnDriver(CASES.map(([, a, b], k) => build(a, b, k % 2 ? "input" : "transposed", k % 3 ? "input" : "transposed")));
+  testOnDriver(
+    CASES.filter((_, k) => k % 4 === 1).map(([, a, b], k) => build(a, b, k % 2 ? "input" : "transposed", k % 3 ? "input" : "transposed")),
+  );
 });
 
 describe("what follows a product", () => {

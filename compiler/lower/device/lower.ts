@@ -5,12 +5,19 @@ import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
 import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
+import { deviceConv } from "./conv.ts";
+import { deviceDepthwise } from "./conv-depthwise.ts";
 import { lowerElements } from "./elements.ts";
 import { deviceMatmul } from "./matmul.ts";
 import { lowerRows } from "./rows.ts";
 import { lowerSparse } from "./sparse.ts";
 
-const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [deviceMatmul, lowerRows];
+const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [
+  deviceDepthwise,
+  deviceConv,
+  deviceMatmul,
+  lowerRows,
+];
 
 /** Kernels for the results of a unit. Needs `isGeneric(u)`. */
 export function lowerForDevice(u: Unit, c: GenericContext, can: Capabilities): readonly Lowered[] {

@@ -5,12 +5,14 @@ import {
   barrier,
   callStmt,
   compare,
+  div,
   extract,
   fma,
   i32,
   load,
   lt,
   mul,
+  rem,
   select,
   shuffle,
   splat,
@@ -50,17 +52,29 @@ export function transposed(em: Emitter, rows: readonly Expr[]): Expr[] {
 
 /** A tile of one side in shared memory: [depth][fours of lines], or where it is deep, each line's fours, four lines apart by one more. */
 interface Tile {
-  readonly array: SharedArray;
+  /** Vectors of shared memory that it takes. */
+  readonly length: number;
   /** Reads this thread's part of the tile that starts at depth `round` tiles, and gives the statements that share it. */
   fetch(round: Expr): () => void;
   /** For `step` depths from slice-wide number `at` on: the f32x4 of four lines (or, deep, of four depths) `k` of quad `quad`. */
   read(quad: Expr, at: Expr, k: number): Expr;
 }
 
-const vector = (em: Emitter, array: string, index: Expr): { readonly ptr: Expr; readonly offset: number } =>
-  em.address(variable(array, "ptr"), mul(index, i32(16)));
+/** The one array of shared memory, of vectors: both sides' tiles, and what slices summed once these are done with. */
+const SHARED = "tile";
+const vector = (em: Emitter, index: Expr): { readonly ptr: Expr; readonly offset: number } =>
+  em.address(variable(SHARED, "ptr"), mul(index, i32(16)));
+const readVector = (em: Emitter, index: Expr): Expr => {
+  const { ptr, offset } = vector(em, index);
+  return em.named("s", load("f32x4", ptr, offset));
+};
+const writeVector = (em: Emitter, index: Expr, value: Expr): void => {
+  const { ptr, offset } = vector(em, index);
+  em.emit(store("f32x4", ptr, value, offset));
+};
 
-function tileOf(em: Emitter, name: string, side: Side, extent: number, t: Tiling, batch: Expr, first: Expr, rank: Expr): Tile {
+/** The tile whose vectors start at number `from`. */
+function tileOf(em: Emitter, from: number, side: Side, extent: number, t: Tiling, batch: Expr, first: Expr, rank: Expr): Tile {
   const threads = threadsOf(t);
   const quads = extent / 4;
   const along = t.depth / 4;
@@ -72,14 +86,11 @@ function tileOf(em: Emitter, name: string, side: Side, extent: number, t: Tiling
   // Along the lines, a thread's fours are all of the same lines.
   const lines = side.deep ? steps.map((s) => side.open(em, batch, add(mul(first, i32(4)), s))) : [side.open(em, batch, add(first, x0))];
   const slot = (k: number): Expr => {
-    const own = add(rank, i32(k * threads));
-    if (!side.deep) return own;
-    const line = steps[k]!;
-    return add(own, { kind: "binary", type: "i32", op: "div", a: line, b: i32(4) });
+    const own = add(rank, i32(from + k * threads));
+    return side.deep ? add(own, div(steps[k]!, i32(4))) : own;
   };
-  const array: SharedArray = { name, memory: "f32x4", length: side.deep ? quads * (t.depth + 1) : total };
   return {
-    array,
+    length: side.deep ? quads * (t.depth + 1) : total,
     fetch(round) {
       const values = steps.map((s, k) => {
         const depth = side.deep ? add(mul(round, i32(along)), x0) : add(mul(round, i32(t.depth)), s);
@@ -87,10 +98,7 @@ function tileOf(em: Emitter, name: string, side: Side, extent: number, t: Tiling
       });
       return () =>
         values.forEach((value, k) => {
-          const put = (): void => {
-            const { ptr, offset } = vector(em, name, slot(k));
-            em.emit(store("f32x4", ptr, value, offset));
-          };
+          const put = (): void => writeVector(em, slot(k), value);
           if ((k + 1) * threads <= total) put();
           else em.branch(lt(rank, i32(total - k * threads)), put);
         });
@@ -99,8 +107,7 @@ function tileOf(em: Emitter, name: string, side: Side, extent: number, t: Tiling
       const index = side.deep
         ? add(add(mul(quad, i32(t.depth + 1)), i32(k * along)), at)
         : add(add(mul(at, i32(quads)), quad), i32(k * quads));
-      const { ptr, offset } = vector(em, name, index);
-      return em.named("s", load("f32x4", ptr, offset));
+      return readVector(em, add(index, i32(from)));
     },
   };
 }
@@ -111,8 +118,7 @@ export function tiledProduct(p: Product): readonly Func[] {
   const em = new Emitter();
   const params = [...left.params, ...right.params, ...put.params];
   for (const x of params) em.parameter(x.name, x.type);
-  const names = ["rows", "columns", "sums"] as const;
-  for (const name of names) em.parameter(`tile_${name}`, "ptr");
+  em.parameter(SHARED, "ptr");
   const [down, across] = [t.rows / (4 * t.high), t.columns / (4 * t.wide)];
   const tiles = [p.batches, Math.ceil(p.rows / t.rows), Math.ceil(p.columns / t.columns)];
   const [batch, tileRow, tileColumn] = em.coordinates(team("group"), tiles, [0, 1, 2]) as [Expr, Expr, Expr];
@@ -120,8 +126,8 @@ export function tiledProduct(p: Product): readonly Func[] {
   const [slice, y, x] = em.coordinates(rank, [t.slices, down, across], [0, 1, 2]) as [Expr, Expr, Expr];
   const firstRow = mul(tileRow, i32(t.rows / 4));
   const firstColumn = mul(tileColumn, i32(t.columns / 4));
-  const a = tileOf(em, "tile_rows", left, t.rows, t, batch, firstRow, rank);
-  const b = tileOf(em, "tile_columns", right, t.columns, t, batch, firstColumn, rank);
+  const a = tileOf(em, 0, left, t.rows, t, batch, firstRow, rank);
+  const b = tileOf(em, a.length, right, t.columns, t, batch, firstColumn, rank);
 
   const rowQuads = Array.from({ length: t.high }, (_, h) => add(y, i32(h * down)));
   const columnQuads = Array.from({ length: t.wide }, (_, g) => add(x, i32(g * across)));
@@ -165,49 +171,36 @@ export function tiledProduct(p: Product): readonly Func[] {
     });
   });
 
-  const shared = [a.array, b.array];
-  if (t.slices > 1) shared.push(addSlices(em, sums.flat(2), slice, rank, down * across, t.slices));
-  const store4 = (): void =>
-    sums.forEach((four, h) =>
-      four.forEach((row, i) =>
-        row.forEach((acc, g) => {
-          const line = add(mul(add(firstRow, rowQuads[h]!), i32(4)), i32(i));
-          em.emit(callStmt(put.func.name, put.args(acc.read, batch, line, add(firstColumn, columnQuads[g]!))));
-        }),
-      ),
+  const line = (block: Expr): Expr => add(mul(add(firstRow, y), i32(4)), block);
+  const put4 = (value: Expr, row: Expr, quad: Expr): void =>
+    em.emit(callStmt(put.func.name, put.args(value, batch, row, add(firstColumn, quad))));
+  // In loops, so that what follows the product is written once.
+  if (t.slices === 1)
+    columnQuads.forEach((quad, g) =>
+      em.loop("r", i32(0), i32(4 * t.high), 1, (r) => {
+        const rows = sums.flatMap((four) => four.map((row) => row[g]!.read));
+        const value = rows.reduceRight((rest, acc, k) => select(compare("eq", r, i32(k)), acc, rest));
+        put4(value, line(t.high === 1 ? r : add(mul(div(r, i32(4)), i32(4 * down)), rem(r, i32(4)))), quad);
+      }),
     );
-  if (t.slices > 1) em.branch(compare("eq", slice, i32(0)), store4);
-  else store4();
-  const grid = { workgroups: tiles.reduce((n, d) => n * d, 1), size: threadsOf(t), shared };
+  else {
+    // Slices share what they summed; then each adds up some of the rows.
+    const members = down * across;
+    const mine = em.named("mine", rem(rank, i32(members)));
+    em.emit(barrier);
+    sums.flat(2).forEach((sum, i) => writeVector(em, add(add(mul(slice, i32(4 * members)), mine), i32(i * members)), sum.read));
+    em.emit(barrier);
+    em.loop("r", i32(0), i32(4 / t.slices), 1, (r) => {
+      const row = add(mul(slice, i32(4 / t.slices)), r);
+      const parts = Array.from({ length: t.slices }, (_, s) =>
+        readVector(em, add(add(mul(row, i32(members)), mine), i32(4 * s * members))),
+      );
+      put4(parts.reduce(add), line(row), columnQuads[0]!);
+    });
+  }
+  const length = Math.max(a.length + b.length, t.slices === 1 ? 0 : 4 * threadsOf(t));
+  const shared: SharedArray = { name: SHARED, memory: "f32x4", length };
+  const grid = { workgroups: tiles.reduce((n, d) => n * d, 1), size: threadsOf(t), shared: [shared] };
   const entry: Func = { name: p.name, doc: p.doc, params, body: em.body, grid };
   return [put.func, entry];
-}
-
-interface Sum {
-  readonly read: Expr;
-  assign(value: Expr): void;
-}
-
-/** Adds up what the slices of a team summed, in the first one's registers: one slice after the other shares its sums. */
-function addSlices(em: Emitter, sums: readonly Sum[], slice: Expr, rank: Expr, team: number, slices: number): SharedArray {
-  const array: SharedArray = { name: "tile_sums", memory: "f32x4", length: team * sums.length };
-  const mine = em.named("mine", { kind: "binary", type: "i32", op: "rem", a: rank, b: i32(team) });
-  const place = (k: number) => vector(em, array.name, add(mine, i32(k * team)));
-  em.loop("s", i32(1), i32(slices), 1, (s) => {
-    if (slices > 2) em.emit(barrier);
-    em.branch(compare("eq", slice, s), () =>
-      sums.forEach((sum, k) => {
-        const { ptr, offset } = place(k);
-        em.emit(store("f32x4", ptr, sum.read, offset));
-      }),
-    );
-    em.emit(barrier);
-    em.branch(compare("eq", slice, i32(0)), () =>
-      sums.forEach((sum, k) => {
-        const { ptr, offset } = place(k);
-        sum.assign(add(sum.read, load("f32x4", ptr, offset)));
-      }),
-    );
-  });
-  return array;
 }

@@ -1,6 +1,6 @@
 // How four neighbours of a result go to memory, through the epilogue: a function that kernels call for each four that they have.
 
-import { add, and, extract, i32, lt, mul, pointer, store, variable } from "../../../ir/kernel/build.ts";
+import { add, and, compare, extract, i32, lt, mul, pointer, select, store, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param } from "../../../ir/kernel/types.ts";
 import { Emitter } from "../generic/emitter.ts";
 import type { GenericContext } from "../generic/kernel.ts";
@@ -67,12 +67,13 @@ function build(name: string, t: Target, epilogue: Epilogue, vectors: Span | unde
     );
   else
     em.branch(inRow, () => {
-      for (let lane = 0; lane < 4; lane++) {
-        const column = em.named("c", add(mul(quad, i32(4)), i32(lane)));
+      em.loop("lane", i32(0), i32(4), 1, (lane) => {
+        const column = em.named("c", add(mul(quad, i32(4)), lane));
+        const own = [0, 1, 2].reduceRight((rest, k) => select(compare("eq", lane, i32(k)), extract(value, k), rest), extract(value, 3));
         em.branch(lt(column, i32(extentOf(t.column))), () =>
-          put(extract(value, lane), add(base, bytesAt(t.column, column)), 1, t.coords(batch, row, column)),
+          put(own, add(base, bytesAt(t.column, column)), 1, t.coords(batch, row, column)),
         );
-      }
+      });
     });
   const params: Param[] = [
     { name: "value", type: "f32x4" },

@@ -73,3 +73,7 @@ export function vectorsOf(span: Span): Span | undefined {
 
 /** Whether all steps are of whole vectors. */
 export const isAligned = (span: Span): boolean => span.strides.every((s) => s % 16 === 0);
+
+/** The same in elements of four bytes, whose sums may be kept and are seen to be whole elements all the same. */
+export const inElements = (span: Span): Span => ({ shape: span.shape, strides: span.strides.map((s) => s / 4) });
+export const inBytes = (elements: Expr): Expr => linear(mul(elements, i32(4)));

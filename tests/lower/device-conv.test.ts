@@ -1,0 +1,117 @@
+// Convolutions on a device: tiled, grouped and of each channel by itself, every edge, against the reference.
+
+import { describe, expect, test } from "vitest";
+import { deviceConv } from "../../compiler/lower/device/conv.ts";
+import { TILINGS, whyTiled } from "../../compiler/lower/device/tiling.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Sketch } from "../conformance/sketch.ts";
+import { can, checkDevice, checkKernel, deviceCase, lowerLast, testOnDriver } from "./device-cases.ts";
+
+interface Case {
+  /** [N, C, ...] */
+  readonly x: readonly number[];
+  readonly m: number;
+  readonly kernel: readonly number[];
+  readonly strides?: readonly number[];
+  readonly dilations?: readonly number[];
+  readonly pads?: readonly number[];
+  readonly group?: number;
+  readonly bias?: boolean;
+}
+
+const build =
+  ({ x, m, kernel, strides, dilations, pads, group = 1, bias }: Case, after: (s: Sketch, y: Value) => Value = (_, y) => y) =>
+  (s: Sketch): Value => {
+    const ones = kernel.map(() => 1);
+    const attrs = { strides: strides ?? ones, dilations: dilations ?? ones, pads: pads ?? [...ones, ...ones].map(() => 0), group };
+    const operands = [s.input("f32", x), s.weight("f32", [m, x[1]! / group, ...kernel]), ...(bias ? [s.weight("f32", [m])] : [])];
+    return after(s, s.op("conv", operands, attrs));
+  };
+const conv = (...of: Parameters<typeof build>) => deviceCase(build(...of));
+
+const same3 = { kernel: [3, 3], pads: [1, 1, 1, 1] } as const;
+const TILED: readonly (readonly [string, Case])[] = [
+  ["1 x 1", { x: [1, 8, 4, 6], m: 12, kernel: [1, 1], bias: true }],
+  ["1 x 1, odd", { x: [2, 7, 3, 5], m: 9, kernel: [1, 1], bias: true }],
+  ["1 x 1, strided", { x: [2, 6, 7, 9], m: 5, kernel: [1, 1], strides: [2, 2] }],
+  ["1 x 1, padded", { x: [1, 4, 4, 4], m: 4, kernel: [1, 1], pads: [1, 0, 1, 2], bias: true }],
+  ["3 x 3", { x: [1, 3, 8, 8], m: 8, ...same3, bias: true }],
+  ["3 x 3, odd, images", { x: [2, 5, 7, 9], m: 7, ...same3, bias: true }],
+  ["3 x 3, not padded", { x: [2, 4, 6, 6], m: 8, kernel: [3, 3] }],
+  ["rows that are no vectors, images that are", { x: [1, 4, 6, 6], m: 8, ...same3 }],
+  ["strided, padded on one side", { x: [1, 3, 9, 11], m: 10, kernel: [3, 3], strides: [2, 2], pads: [0, 0, 1, 1], bias: true }],
+  ["dilated", { x: [1, 4, 9, 10], m: 6, kernel: [3, 2], dilations: [2, 3], pads: [2, 0, 1, 3] }],
+  ["5 x 7, more pads than taps", { x: [1, 2, 4, 5], m: 3, kernel: [5, 7], pads: [5, 7, 4, 8], bias: true }],
+  ["groups", { x: [2, 12, 5, 6], m: 9, ...same3, group: 3, bias: true }],
+  ["groups of 1 x 1", { x: [2, 8, 4, 4], m: 8, kernel: [1, 1], group: 2 }],
+  ["one input channel, several output channels a group", { x: [1, 4, 6, 7], m: 12, ...same3, group: 4, bias: true }],
+  ["one axis", { x: [2, 6, 13], m: 5, kernel: [3], pads: [1, 1], bias: true }],
+  ["three axes", { x: [1, 3, 4, 5, 6], m: 5, kernel: [2, 3, 3], pads: [1, 0, 1, 0, 1, 1] }],
+];
+const DEPTHWISE: readonly (readonly [string, Case])[] = [
+  ["3 x 3", { x: [2, 5, 8, 8], m: 5, ...same3, group: 5, bias: true }],
+  ["3 x 3, odd", { x: [1, 3, 7, 9], m: 3, ...same3, group: 3 }],
+  ["strided", { x: [2, 4, 9, 10], m: 4, kernel: [3, 3], strides: [2, 2], pads: [0, 0, 1, 1], group: 4, bias: true }],
+  [
+    "5 x 5, strided, dilated",
+    { x: [1, 3, 14, 15], m: 3, kernel: [5, 5], strides: [2, 3], dilations: [1, 2], pads: [2, 4, 2, 4], group: 3 },
+  ],
+  ["not padded", { x: [1, 2, 6, 10], m: 2, kernel: [3, 3], group: 2, bias: true }],
+  ["one axis", { x: [2, 6, 13], m: 6, kernel: [4], pads: [1, 2], group: 6, bias: true }],
+];
+
+const MENUS = [
+  ["tiled", "conv_f32_tiled", TILED],
+  ["of each channel", "conv_f32_depthwise", DEPTHWISE],
+] as const;
+
+for (const [title, kernel, cases] of MENUS)
+  describe(title, () => {
+    for (const [name, c] of cases) test(name, () => checkDevice(conv(c), [kernel]));
+    for (const [name, c] of cases.filter(([, c]) => c.x.length === 4)) {
+      const after = (s: Sketch, y: Value): Value => {
+        const shape = y.type.shape as readonly number[];
+        const sum = s.op("add", [s.op("mul", [y, s.weight("f32", [shape[1]!, 1, 1])]), s.input("f32", shape)]);
+        return s.op("relu", [sum]);
+      };
+      test(`${name}: scale, residual, activation`, () => checkDevice(conv(c, after), [kernel]));
+      test(`${name}: one number for each column`, () =>
+        checkDevice(
+          conv(c, (s, y) => s.op("add", [y, s.weight("f32", [1, 1, 1, y.type.shape[3] as number])])),
+          [kernel],
+        ));
+    }
+    testOnDriver(cases.filter((_, k) => k % 5 === 1).map(([, c]) => build(c)));
+  });
+
+describe("tilings", () => {
+  for (const tiling of TILINGS)
+    test(whyTiled(tiling), () => {
+      const c = conv({ x: [2, 3, 7, 12], m: Math.min(tiling.rows + 3, 70), ...same3, bias: true });
+      checkKernel(
+        c,
+        lowerLast(c, (u, context) => deviceConv(u, context, can, () => tiling)),
+      );
+    });
+  test("one global load for at least sixteen multiply-adds", () => {
+    const c = conv({ x: [1, 8, 12, 12], m: 64, ...same3, bias: true });
+    const counts = checkKernel(
+      c,
+      lowerLast(c, (u, context) => deviceConv(u, context, can)),
+    );
+    expect(counts.loads * 16).toBeLessThanOrEqual(counts.multiplyAdds);
+  });
+});
+
+test("results that lie in slices of channels", () =>
+  checkDevice(
+    deviceCase((s) => {
+      const x = s.input("f32", [2, 6, 5, 8]);
+      const part = (m: number, group: number, bias: boolean) => {
+        const attrs = { strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1], group };
+        return s.op("conv", [x, s.weight("f32", [m, 6 / group, 3, 3]), ...(bias ? [s.weight("f32", [m])] : [])], attrs);
+      };
+      return s.op("concat", [part(5, 1, true), part(6, 6, false), part(4, 2, true)], { axis: 1 });
+    }),
+    ["conv_f32_tiled", "conv_f32_depthwise", "conv_f32_tiled"],
+  ));

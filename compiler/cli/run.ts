@@ -55,9 +55,9 @@ export const run: Run = async (flags: Flags, terminal: Terminal) => {
     const folder = flags.one("out");
     const files = folder === undefined ? [] : await writeOutputs(folder, outputs);
     terminal.done();
-    const { backend, variant, why, threads, whyThreads, turbo, skipped } = model.info();
+    const { backend, variant, why, threads, whyThreads, turbo, skipped, parts } = model.info();
     if (terminal.json) {
-      const device = { backend, variant, why, threads, whyThreads, turbo, skipped };
+      const device = { backend, variant, why, threads, whyThreads, turbo, skipped, ...(parts ? { parts } : {}) };
       terminal.document({
         model: path,
         device,

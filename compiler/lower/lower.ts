@@ -50,6 +50,13 @@ function lowerKernelOp(op: KernelOp, node: Node): Lowered {
   };
 }
 
+/** Throws where a node, or one fused in it, has an operand or a result of f64. What is f64 within an operator's meaning alone is narrowed. */
+function refuseF64(node: Node): void {
+  const { nodes } = unitOf(node);
+  const wide = [node, ...nodes].find((n) => [...n.inputs, ...n.results].some((v) => v.type.dtype === "f64"));
+  if (wide) throw errors.noF64(wide.op === "fused" ? (nodes[0]?.op ?? wide.op) : wide.op, (wide.locs[0] ? wide : node).locs[0]);
+}
+
 /** Buffers that the kernel of a unit binds: constants lie in one; and the word of a failed assert may come to them. */
 function buffersOf(u: Unit, constantOf: (v: Value) => Tensor | undefined): number {
   const constants = u.operands.filter((v) => constantOf(v)).length;
@@ -142,9 +149,6 @@ class GraphLowering {
   }
 
   #kernel(node: Node, lowered: Lowered, operands: readonly Value[], own: ReadonlyMap<Value, Place> = new Map()): void {
-    const values = [...operands, ...node.results];
-    if (this.#can.f64 === false && values.some((v) => v.type.dtype === "f64"))
-      throw errors.noF64(node.op === "fused" ? lowered.kernel : node.op, node.locs[0]);
     this.steps.push({
       kind: "kernel",
       node,
@@ -155,6 +159,7 @@ class GraphLowering {
   }
 
   #unit(node: Node): void {
+    if (this.#can.f64 === false) refuseF64(node);
     const op = this.#graph.ops.get(node.op);
     if (op && isKernel(op)) {
       node.results.forEach((r) => this.#result(r));

@@ -65,6 +65,12 @@ const SECTIONS = [
     pinned: false,
   },
   {
+    title: "WebGPU in Chromium",
+    text: "What is asked of the device, by the page's own count, and wall time on a software adapter, which does not say what a GPU would.",
+    commands: ["webgpu-browser.mjs"],
+    pinned: false,
+  },
+  {
     title: "What is paid once",
     text: "Each in a fresh process.",
     commands: ["start.mjs mnist mobilenetv2 unstructured90 squeezenet1.0-deep yolox"],

@@ -9,13 +9,12 @@ import { expand } from "../../compiler/passes/expand.ts";
 import { fuse } from "../../compiler/passes/fuse.ts";
 import { type Graph, GraphBuilder, type Value } from "../../ir/graph.ts";
 import { interpret } from "../../ir/interpret.ts";
-import type { Stmt } from "../../ir/kernel/types.ts";
-import { mapStmt, visitStatements } from "../../ir/kernel/walk.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import type { Sketch } from "../conformance/sketch.ts";
 import { runLowered } from "../support/run-lowered.ts";
-import { runInterpreted } from "./run-lowered.ts";
+import { checkDevice, deviceCase, runKernel, testOnDriver } from "./device-cases.ts";
 
 const { can } = webgpu.variants[0]!;
 const WHOLE = /^attention whole/;
@@ -151,31 +150,27 @@ describe("in parts", () => {
   });
 });
 
-/** The body without its barrier of that number. */
-function withoutBarrier(body: readonly Stmt[], number: number): readonly Stmt[] {
-  let seen = 0;
-  const block = (b: readonly Stmt[]): readonly Stmt[] =>
-    b.flatMap((s) => (s.kind === "barrier" && seen++ === number ? [] : [mapStmt(s, (e) => e, block)]));
-  return block(body);
-}
+const onDevice = [
+  [8, 8, 64, 37],
+  [64, 32, 70, 20],
+  [128, 128, 12, 18],
+].map(([size, depth, queries, keys]) => (s: Sketch): Value => {
+  const product = s.op("matmul", [s.input("f32", [2, queries!, size!]), s.input("f32", [2, size!, keys!])]);
+  const scores = s.op("add", [s.op("mul", [product, s.constant("f32", [], [0.1])]), s.input("f32", [queries!, keys!])]);
+  return s.op("matmul", [s.op("softmax", [scores], { axis: 2 }), s.input("f32", [2, keys!, depth!])]);
+});
+test.each(onDevice.map((build, k) => [k, build] as const))("WGSL of sample %i", (_, build) =>
+  checkDevice(deviceCase(build), ["attention_f32"]),
+);
+// Software drivers take minutes to compile longer rows.
+testOnDriver(onDevice.slice(0, 1));
 
-test("every barrier is needed, and there are none that are not", () => {
-  for (const [keys, barriers] of [
-    [70, 2],
-    [20, 1],
-  ] as const) {
-    const c: Case = { lead: [1], queries: 16, keys, size: 8, depth: 8 };
-    const [lowered] = kernelsOf(graphOf(c));
-    const operands = lowered!.bindings.map(() => new Uint8Array(4 * 8 * Math.max(keys, 16) + 16));
-    const run = (l: Lowered): void => runInterpreted(l, operands, [new Uint8Array(4 * 8 * 16 + 16)]);
-    run(lowered!);
-    const kernel = lowered!.functions[0]!;
-    let found = 0;
-    visitStatements(kernel.body, (s) => void (s.kind === "barrier" && found++));
-    expect(found).toBe(barriers);
-    for (let n = 0; n < found; n++) {
-      const mutant = { ...lowered!, functions: [{ ...kernel, body: withoutBarrier(kernel.body, n) }] };
-      expect(() => run(mutant)).toThrow(expect.objectContaining({ code: "kernel-race" }));
-    }
-  }
+test("keys and values are loaded once for each block of queries", () => {
+  const c = deviceCase((s) => {
+    const scores = s.op("matmul", [s.input("f32", [1, 128, 16]), s.input("f32", [1, 16, 96])]);
+    return s.op("matmul", [s.op("softmax", [scores], { axis: 2 }), s.input("f32", [1, 96, 16])]);
+  });
+  const [kernel] = kernelsOf(c.graph);
+  const { loads } = runKernel(kernel!);
+  expect(loads).toBe(128 * 16 + 2 * (96 * 16 + 96 * 16));
 });

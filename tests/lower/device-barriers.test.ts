@@ -29,6 +29,13 @@ const only = (build: (s: Sketch) => Value): Lowered => {
   return kernel!;
 };
 
+const rows = (shape: readonly number[], op: string, axis: number): Lowered => only((s) => s.op(op, [s.input("f32", shape)], { axis }));
+const attention = (keys: number): Lowered =>
+  only((s) => {
+    const scores = s.op("matmul", [s.input("f32", [16, 8]), s.input("f32", [8, keys])]);
+    return s.op("matmul", [s.op("softmax", [scores], { axis: 1 }), s.input("f32", [keys, 8])]);
+  });
+
 const SAMPLES: readonly (readonly [string, number, () => Lowered])[] = [
   ["a tiled product", 2, () => matmul(32, 40, 32, 2)],
   ["a tiled product of large tiles", 2, () => matmul(64, 40, 64, 1)],
@@ -39,6 +46,16 @@ const SAMPLES: readonly (readonly [string, number, () => Lowered])[] = [
   ["a convolution in two slices", 4, () => conv(5)],
   ["a row by a matrix", 1, () => only((s) => s.op("matmul", [s.input("f32", [1, 70]), s.input("f32", [70, 10])]))],
   ["a matrix by a column", 1, () => only((s) => s.op("matmul", [s.weight("f32", [10, 70]), s.input("f32", [70, 1])]))],
+  ["softmax of rows", 10, () => rows([9, 70], "softmax", 1)],
+  ["softmax of columns", 6, () => rows([100, 30], "softmax", 0)],
+  ["log softmax of a few", 2, () => rows([1, 5], "log_softmax", 1)],
+  [
+    "the last of the largest",
+    5,
+    () => only((s) => s.op("arg_reduce", [s.input("f32", [3, 90])], { op: "argmax_last", axis: 1, keepdims: false })),
+  ],
+  ["attention to many keys", 2, () => attention(70)],
+  ["attention to keys that are there at once", 1, () => attention(20)],
 ];
 
 test.each(SAMPLES)("%s", (_, barriers, make) => {

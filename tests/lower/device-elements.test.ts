@@ -17,7 +17,9 @@ import { visitStatements } from "../../ir/kernel/walk.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import type { Sketch } from "../conformance/sketch.ts";
 import { runLowered } from "../support/run-lowered.ts";
+import { checkDevice, deviceCase, testOnDriver } from "./device-cases.ts";
 
 const { can } = webgpu.variants[0]!;
 
@@ -189,3 +191,13 @@ test("stores are joined on devices alone", () => {
   const { device: _, ...host } = can;
   expect(joinStores.run(program, host)).toBe(program);
 });
+
+const NARROW: readonly DType[] = ["bool", "u8", "i8", "u16", "i16", "f16"];
+const onDevice: readonly ((s: Sketch) => Value)[] = [
+  ...[[3, 8], [3, 5, 7], [13]].map((shape) => (s: Sketch) => s.op("add", [s.input("f32", shape), s.input("f32", shape)])),
+  (s) => s.op("mul", [s.input("i32", [2, 3, 4, 6]), s.input("i32", [3, 1, 1])]),
+  (s) => s.op("concat", [s.op("relu", [s.input("f32", [2, 8])]), s.op("abs", [s.input("f32", [2, 8])])], { axis: 1 }),
+  ...NARROW.flatMap((to) => [[8], [3, 5]].map((shape) => (s: Sketch) => s.op("cast", [s.op("abs", [s.input("f32", shape)])], { to }))),
+];
+test.each(onDevice.map((build, k) => [k, build] as const))("WGSL of sample %i", (_, build) => checkDevice(deviceCase(build), []));
+testOnDriver(onDevice);

@@ -3,7 +3,6 @@
 import { describe, expect, test } from "vitest";
 import { webgpu } from "../../backends/webgpu/index.ts";
 import { lowerGraph } from "../../compiler/lower/lower.ts";
-import type { Lowered } from "../../compiler/lower/template.ts";
 import { passContext } from "../../compiler/pass.ts";
 import { expand } from "../../compiler/passes/expand.ts";
 import { fuse } from "../../compiler/passes/fuse.ts";
@@ -13,8 +12,9 @@ import { interpret } from "../../ir/interpret.ts";
 import { standardOps } from "../../ir/ops/index.ts";
 import { type Tensor, tensorOf } from "../../ir/tensor.ts";
 import { weightStore } from "../../ir/weights.ts";
+import type { Sketch } from "../conformance/sketch.ts";
 import { runLowered } from "../support/run-lowered.ts";
-import { runInterpreted } from "./run-lowered.ts";
+import { checkDevice, deviceCase, testOnDriver } from "./device-cases.ts";
 
 const { can } = webgpu.variants[0]!;
 
@@ -39,8 +39,7 @@ function fused(shape: readonly number[], make: Make, dtype: DType = "f32"): Grap
   return fuse.run(expand.run(graph, passContext()), passContext());
 }
 
-const kernelsOf = (g: Graph): Lowered[] => lowerGraph(g, can).steps.flatMap((s) => (s.kind === "kernel" ? [s.lowered] : []));
-const reasons = (g: Graph): string[] => kernelsOf(g).map((k) => k.why);
+const reasons = (g: Graph): string[] => lowerGraph(g, can).steps.flatMap((s) => (s.kind === "kernel" ? [s.lowered.why] : []));
 
 function check(g: Graph, x = noise(g.params[0]!.type.shape as readonly number[], 7, g.params[0]!.type.dtype)): void {
   const want = interpret(g, [x])[0]!.data;
@@ -146,25 +145,6 @@ test.each([[[1, 3, 7, 7]], [[2, 4, 12, 9]]])("a pool over all of %j", (shape) =>
   }
 });
 
-test.each<readonly [string, readonly number[], Make, number]>([
-  ["softmax of rows", [9, 70], softmax(1), 10],
-  ["softmax of columns", [100, 30], softmax(0), 6],
-  ["log softmax of few", [1, 5], softmax(1, "log_softmax"), 2],
-  ["the last of the largest", [3, 90], (b, x) => b.value("arg_reduce", [x], { op: "argmax_last", axis: 1, keepdims: false }), 5],
-])("every barrier is needed: %s", (_, shape, make, barriers) => {
-  const [lowered] = kernelsOf(fused(shape, make));
-  const bytes = 4 * count(shape) + 16;
-  const run = (l: Lowered): void => runInterpreted(l, [new Uint8Array(bytes)], [new Uint8Array(bytes)]);
-  run(lowered!);
-  const kernel = lowered!.functions[0]!;
-  const at = kernel.body.flatMap((s, k) => (s.kind === "barrier" ? [k] : []));
-  expect(at).toHaveLength(barriers);
-  for (const k of at) {
-    const without = { ...lowered!, functions: [{ ...kernel, body: kernel.body.toSpliced(k, 1) }] };
-    expect(() => run(without)).toThrow(expect.objectContaining({ code: "kernel-race" }));
-  }
-});
-
 describe("what is no number", () => {
   const given = (at: Readonly<Record<number, number>>): Tensor => {
     const x = noise([2, 100], 1);
@@ -191,3 +171,16 @@ describe("what is no number", () => {
       );
   });
 });
+
+const onDevice: readonly ((s: Sketch) => Value)[] = [
+  (s) => s.op("softmax", [s.input("f32", [3, 37])], { axis: 1 }),
+  (s) => s.op("softmax", [s.input("f32", [130, 40])], { axis: 0 }),
+  (s) => s.op("log_softmax", [s.input("f32", [2, 2300])], { axis: 1 }),
+  (s) => s.op("layer_norm", [s.input("f32", [2, 5, 16]), s.weight("f32", [16]), s.weight("f32", [16])], { axis: 2, epsilon: 1e-5 }),
+  (s) => s.op("instance_norm", [s.input("f32", [2, 3, 5, 7]), s.weight("f32", [3]), s.weight("f32", [3])], { epsilon: 1e-5 }),
+  (s) => s.op("reduce", [s.input("i32", [2, 70, 6])], { op: "max", axes: [1], keepdims: false }),
+  (s) => s.op("reduce", [s.input("bool", [5, 100])], { op: "and", axes: [1], keepdims: false }),
+  (s) => s.op("arg_reduce", [s.input("f32", [2500, 2])], { op: "argmin_last", axis: 0, keepdims: false }),
+];
+test.each(onDevice.map((build, k) => [k, build] as const))("WGSL of sample %i", (_, build) => checkDevice(deviceCase(build), []));
+testOnDriver(onDevice);

@@ -19,7 +19,6 @@ import {
   pointer,
   rem,
   replace,
-  select,
   splat,
   store,
   sub,
@@ -91,8 +90,6 @@ const LONGEST_ROW = 128;
 const FEW_QUERIES = 8;
 const MOST_THREADS = 64;
 const MOST_KEYS = 32;
-/** Keys that a thread looks at together. */
-const TOGETHER = 4;
 const VECTOR = 16;
 /** Less than any score but -inf, whose exponentials are 0 then. */
 const LOWEST = -3.4028234663852886e38;
@@ -188,13 +185,15 @@ function build(
 
   const threads = Math.min(MOST_THREADS, powerOfTwo(queries));
   const blocks = Math.ceil(queries / threads);
-  const most = 2 ** Math.floor(Math.log2(sharedBytes / (4 * (size + depth))));
-  const tile = Math.min(MOST_KEYS, most, TOGETHER * Math.ceil(keys / TOGETHER));
+  // For each key of a tile its row, its value's, and a score for each thread.
+  const most = 2 ** Math.floor(Math.log2(sharedBytes / (4 * (size + depth + threads))));
+  const tile = Math.min(MOST_KEYS, most, keys);
   const shared: SharedArray[] = [
     { name: "key_rows", memory: "f32x4", length: (tile * size) / 4 },
     { name: "value_rows", memory: "f32x4", length: (tile * depth) / 4 },
+    { name: "scores", memory: "f32", length: tile * threads },
   ];
-  const [keyRows, valueRows] = shared.map(({ name }) => em.parameter(name, "ptr")) as [Expr, Expr];
+  const [keyRows, valueRows, scores] = shared.map(({ name }) => em.parameter(name, "ptr")) as [Expr, Expr, Expr];
 
   const rank = em.named("rank", team("rank"));
   const image = em.named("image", blocks === 1 ? team("group") : div(team("group"), i32(blocks)));
@@ -221,32 +220,44 @@ function build(
       else em.branch(lt(number, i32(tile * per)), put);
     });
 
-  const look = (start: Expr, j: Expr): void => {
-    const scores = Array.from({ length: TOGETHER }, (_, g) => {
-      const at = (d: number): Expr => load("f32x4", advance(keyRows, mul(j, i32(4 * size))), 4 * size * g + VECTOR * d);
+  /** Where the score of the tile's key `j` waits, seen by its own thread alone. */
+  const waiting = (j: Expr): Expr => advance(scores, mul(add(mul(j, i32(threads)), rank), i32(4)));
+
+  /** Goes over the first `end` keys of a tile twice: for their scores, and for their values. */
+  const look = (start: Expr, end: Expr): void => {
+    const top = em.mutable("top", largest.read);
+    em.loop("j", i32(0), end, 1, (j) => {
+      const at = (d: number): Expr => load("f32x4", advance(keyRows, mul(j, i32(4 * size))), VECTOR * d);
       const four = em.named(
         "s",
         row.slice(1).reduce<Expr>((t, x, d) => fma(x, at(d + 1), t), mul(row[0]!, at(0))),
       );
       const lanes = [0, 1, 2, 3].map((lane) => extract(four, lane)) as [Expr, Expr, Expr, Expr];
       const product = em.named("s", add(add(lanes[0], lanes[2]), add(lanes[1], lanes[3])));
-      const next = em.named("j", add(add(start, j), i32(g)));
-      const key = keys % TOGETHER === 0 ? next : em.named("j", min(next, i32(keys - 1)));
+      const key = em.named("key", add(start, j));
       const number = add(mul(add(mul(image, i32(queries)), query), i32(keys)), key);
       const site = { coords: [...first, query, key], offset: mul(number, i32(4)), displacement: 0, lanes: 1 } as const;
-      const score = epilogue.apply(product, site, (e) => em.keep(e));
-      return em.named("s", keys % TOGETHER === 0 ? score : select(lt(next, i32(keys)), score, f32(Number.NEGATIVE_INFINITY)));
-    }) as [Expr, Expr, Expr, Expr];
-    const now = em.named("m", max(largest.read, max(max(scores[0], scores[1]), max(scores[2], scores[3]))));
-    const faded = em.named("f", unary("exp", sub(largest.read, now)));
-    const weights = scores.map((x) => em.named("w", unary("exp", sub(x, now)))) as [Expr, Expr, Expr, Expr];
-    sum.assign(fma(sum.read, faded, add(add(weights[0], weights[1]), add(weights[2], weights[3]))));
-    const [fade, ...spread] = [faded, ...weights].map((x) => em.named("w", splat("f32x4", x))) as [Expr, ...Expr[]];
-    out.forEach((acc, d) => {
-      const at = (g: number): Expr => load("f32x4", advance(valueRows, mul(j, i32(4 * depth))), 4 * depth * g + VECTOR * d);
-      acc.assign(spread.reduce<Expr>((t, w, g) => fma(w, at(g), t), mul(acc.read, fade)));
+      const score = em.named(
+        "s",
+        epilogue.apply(product, site, (e) => em.keep(e)),
+      );
+      em.emit(store("f32", waiting(j), score));
+      top.assign(max(top.read, score));
     });
+    const now = em.named("m", top.read);
+    const faded = em.named("f", unary("exp", sub(largest.read, now)));
+    const fade = em.named("f", splat("f32x4", faded));
     largest.assign(now);
+    sum.assign(mul(sum.read, faded));
+    for (const acc of out) acc.assign(mul(acc.read, fade));
+    em.loop("j", i32(0), end, 1, (j) => {
+      const weight = em.named("w", unary("exp", sub(load("f32", waiting(j)), now)));
+      const spread = em.named("w", splat("f32x4", weight));
+      sum.assign(add(sum.read, weight));
+      out.forEach((acc, d) => {
+        acc.assign(fma(spread, load("f32x4", advance(valueRows, mul(j, i32(4 * depth))), VECTOR * d), acc.read));
+      });
+    });
   };
 
   em.loop("start", i32(0), i32(keys), tile, (start) => {
@@ -255,10 +266,7 @@ function build(
     fill(keyRows, size / 4, start, (key, at) => loadFour(em, pk, sk, axis, [...first, at, key]));
     fill(valueRows, depth / 4, start, (key, at) => loadFour(em, pv, sv, axis + 1, [...first, key, at]));
     em.emit(barrier);
-    em.loop("j", i32(0), i32(tile), TOGETHER, (j) => {
-      if (keys % tile === 0 || keys < tile) look(start, j);
-      else em.branch(lt(add(start, j), i32(keys)), () => look(start, j));
-    });
+    look(start, keys % tile === 0 ? i32(tile) : em.named("end", min(i32(tile), sub(i32(keys), start))));
   });
 
   const write = (): void =>

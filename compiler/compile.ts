@@ -108,6 +108,14 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
 const capabilitiesOf = ({ can }: Variant, sameBits: boolean): Capabilities => (sameBits ? { ...can, fma: false, exactSums: true } : can);
 const capabilitiesFor = (graph: Graph, variant: Variant): Capabilities => capabilitiesOf(variant, isQuantized(graph));
 
+/** A variant as measured: its device's sparse kernels as fast as the costs say. */
+function measuredVariant(backend: Backend, variant: Variant, cost: CostFile | undefined): Variant {
+  const { device } = variant.can;
+  const key = `${backend.name}:${variant.name}`;
+  const rates = cost?.devices && Object.hasOwn(cost.devices, key) ? cost.devices[key] : undefined;
+  return device && rates ? { ...variant, can: { ...variant.can, device: { ...device, sparseRates: rates } } } : variant;
+}
+
 /** With `profile`: bytes at the arena's end, of which the first two words say from which step to run, and before which to stop. */
 export const STEP_RANGE = 64;
 
@@ -131,7 +139,7 @@ async function emitVariant(
   variant: Variant,
   { weights, findings, options: { profile = false, cost }, sameBits }: Emitting,
 ): Promise<EmittedVariant & { readonly report: VariantReport }> {
-  const can = capabilitiesOf(variant, sameBits);
+  const can = capabilitiesOf(measuredVariant(backend, variant, cost), sameBits);
   const lowered = lowerGraph(graph, can);
   const { threads = 1, device } = can;
   const plan = planMemory(lowered, { threads, ...(device ? { alignment: device.alignment, apart: true } : {}) });
@@ -179,7 +187,7 @@ export function quantitiesBefore(graph: Graph, variant: Variant): Quantities {
 export function forecastFor(graph: Graph, pipeline: Pipeline, backend: Backend, variant: Variant, cost: CostFile | undefined): number {
   const costs = costsFor(`${backend.name}:${variant.name}`, cost);
   const { graph: better } = runPipeline(graph, pipeline, { costs });
-  return forecast(better, lowerGraph(better, capabilitiesFor(better, variant)).steps, costs);
+  return forecast(better, lowerGraph(better, capabilitiesFor(better, measuredVariant(backend, variant, cost))).steps, costs);
 }
 
 interface EmittedVariants {

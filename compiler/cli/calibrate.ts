@@ -31,11 +31,11 @@ function lines(title: string, c: Costs): readonly string[] {
   return [`${title}`, ...table(rows).map((line) => `  ${line}`)];
 }
 
-/** The variants of a file that is there already and of this machine: another engine may have measured them. */
-async function known(file: string): Promise<CostFile["variants"]> {
+/** What a file that is there already says of this machine: another engine may have measured it. */
+async function known(file: string): Promise<Pick<CostFile, "variants" | "devices">> {
   // Whatever else lies there is written over.
   const found = await readCosts(file).catch(() => undefined);
-  return found?.machine === machine() ? found.variants : {};
+  return found?.machine === machine() ? found : { variants: {} };
 }
 
 export const run: Run = async (flags, terminal) => {
@@ -56,7 +56,8 @@ export const run: Run = async (flags, terminal) => {
         measured.push([title, await measureCosts(timeKernel(backend, variant, executors), (what) => terminal.stage(`${title}: ${what}`))]);
     }
   }
-  const costs: CostFile = { version: 1, machine: machine(), variants: { ...(await known(file)), ...Object.fromEntries(measured) } };
+  const before = await known(file);
+  const costs: CostFile = { ...before, version: 1, machine: machine(), variants: { ...before.variants, ...Object.fromEntries(measured) } };
   try {
     await writeFile(file, `${JSON.stringify(costs, null, 1)}\n`);
   } catch (e) {

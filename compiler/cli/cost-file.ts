@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { SparsecError } from "../../ir/diagnostics.ts";
 import type { CostFile, Costs } from "../cost/costs.ts";
+import { BLOCK_RATES } from "../cost/device.ts";
 
 type Check = (x: unknown) => boolean;
 
@@ -41,6 +42,13 @@ const COSTS = {
   transfer: (x) => x === undefined || isTransfer(x),
 } satisfies Record<keyof Costs, Check>;
 
+const SHAPES = new Set(BLOCK_RATES.map((r) => r.block.join("x")));
+const isBlockRate = isObject({ block: (x) => Array.isArray(x) && SHAPES.has(x.join("x")), many: isRate, few: isRate });
+const isDevices: Check = (x) =>
+  typeof x === "object" &&
+  x !== null &&
+  Object.values(x).every((rates) => Array.isArray(rates) && rates.length > 0 && rates.every(isBlockRate));
+
 const isFile = isObject({
   version: (x) => x === 1,
   machine: (x) => typeof x === "string",
@@ -62,7 +70,7 @@ export async function readCosts(path: string): Promise<CostFile> {
   } catch {
     found = undefined;
   }
-  if (!isFile(found))
+  if (!isFile(found) || !isDevices((found as CostFile).devices ?? {}))
     throw new SparsecError("bad-costs", "it holds no costs of this version of sparsec", at, "write it with `sparsec calibrate`");
   return found as CostFile;
 }

@@ -1,6 +1,7 @@
 // How fast kernels are, as measured on a machine: the one table that decisions and predictions read.
 
 import { DEFAULTS } from "./defaults.ts";
+import type { BlockRate } from "./device.ts";
 
 /** A quantity by another that grows: linear in between, constant beyond both ends. */
 export type Curve = readonly (readonly [x: number, y: number])[];
@@ -47,6 +48,8 @@ export interface CostFile {
   readonly machine: string;
   /** By backend and variant: `wasm:relaxed`. */
   readonly variants: Readonly<Record<string, Costs>>;
+  /** By variant of a backend of devices: how fast sparse kernels are there. What ships, where left out (see device.ts). */
+  readonly devices?: Readonly<Record<string, readonly BlockRate[]>>;
 }
 
 /** The costs of a variant: measured ones, else those that ship for it or for its backend; a backend that has neither is taken for wasm. */

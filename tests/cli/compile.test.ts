@@ -221,9 +221,12 @@ test("--cost decides by what was measured; what is no such file is refused", asy
   expect(await formatWith("--cost", at("costs.json"))).toBe("dense");
   await writeFile(at("sparsec.config.mjs"), 'export default { cost: "./costs.json" };');
   expect(await formatWith("--config", at("sparsec.config.mjs"))).toBe("dense");
-  await writeFile(at("costs.json"), JSON.stringify(file).replace("0.01", "-1"));
-  const { error } = await document<Failed>(["explain", at("small.onnx"), "--cost", at("costs.json")], 1);
-  expect(error).toMatchObject({ code: "bad-costs", hint: "write it with `sparsec calibrate`" });
+  const odd = { "webgpu:base": [{ block: [3, 5], many: 0.5, few: 0.5 }] };
+  for (const bad of [JSON.stringify(file).replace("0.01", "-1"), JSON.stringify({ ...(file as object), devices: odd })]) {
+    await writeFile(at("costs.json"), bad);
+    const { error } = await document<Failed>(["explain", at("small.onnx"), "--cost", at("costs.json")], 1);
+    expect(error).toMatchObject({ code: "bad-costs", hint: "write it with `sparsec calibrate`" });
+  }
 });
 
 test("the steps of an artifact cannot be profiled", async () => {

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import { webgpu } from "../../backends/index.ts";
+import type { CostFile } from "../../compiler/cost/costs.ts";
 import { compileGraph } from "../../compiler/index.ts";
 import { lowerGraph } from "../../compiler/lower/lower.ts";
 import { passContext, runPass } from "../../compiler/pass.ts";
@@ -100,6 +101,21 @@ test("what is as fast dense is dense, and says so", () => {
   expect(kernel!.why).toMatch(/% zeros, .* dense weights are taken to be faster on the device/);
 });
 
+test("measured rates decide where there are some", async () => {
+  const rates = (many: number): CostFile => ({
+    version: 1,
+    machine: "a test's",
+    variants: {},
+    devices: { "webgpu:base": [{ block: [1, 1], many, few: many }] },
+  });
+  const g = productGraph("left", 64, weights([64, 64], 0.4), false);
+  const formats = await Promise.all(
+    [0.3, 0.5].map(async (many) => (await compileGraph(g, ["y"], { backends: [webgpu], cost: rates(many) })).report.variants[0]!.nodes[0]!),
+  );
+  expect(formats.map((n) => n.format)).toEqual(["dense", "csr"]);
+  expect(formats[1]!.why).toMatch(/by measured rates/);
+});
+
 test("what would take much memory dense stays sparse", () => {
   const w = weights([2100, 2100], 0.2, [1, 2100]);
   const [kernel] = kernels(productGraph("left", 64, w, false));
@@ -140,5 +156,38 @@ test.skipIf(webgpuSkipped() !== undefined)("a driver gives what the reference gi
     using model = await load(artifact, { device: "webgpu" });
     const { y } = await model.run({ x: inputs[0]!.data, r: inputs[1]!.data });
     expect(compareModel(y!, want!)).toBeUndefined();
+  }
+});
+
+test.skipIf(webgpuSkipped() !== undefined)("so do convolutions, at the borders of their images too", async () => {
+  for (const [shape, strides, pads] of [
+    [
+      [12, 16, 3, 3],
+      [1, 1],
+      [1, 1, 1, 1],
+    ],
+    [
+      [12, 16, 3, 3],
+      [2, 2],
+      [0, 1, 1, 0],
+    ],
+    [
+      [16, 64, 1, 1],
+      [1, 1],
+      [0, 0, 0, 0],
+    ],
+  ] as const) {
+    const b = new GraphBuilder(standardOps, weightStore());
+    const w = weights(shape, 0.08);
+    const x = b.param("x", "f32", [2, shape[1], 10, 12]);
+    const attrs = { strides: [...strides], pads: [...pads], dilations: [1, 1], group: 1 };
+    const [conv] = b.add("conv", [x, b.constant(w, { layout: "csr" })], attrs).results as [typeof x];
+    const g: Graph = { ops: b.ops, name: "net", params: [x], outputs: [conv], weights: b.weights };
+    expect(kernels(g).map((k) => k.kernel)).toEqual(["conv_f32_sparse"]);
+    const input = weights(x.type.shape as number[], 1);
+    const { artifact } = await compileGraph(g, ["y"], { backends: [webgpu], report: false });
+    using model = await load(artifact, { device: "webgpu" });
+    const { y } = await model.run({ x: input.data });
+    expect(compareModel(y!, interpret(g, [input])[0]!)).toBeUndefined();
   }
 });

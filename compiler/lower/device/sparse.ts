@@ -1,7 +1,7 @@
 // Sparse products and convolutions on devices: which weights stay sparse there, in blocks of which shape, and the kernel that takes them.
 
 import type { Capabilities } from "../../backend.ts";
-import { BLOCK_RATES, type BlockRate, type BlockShape, bestBlocks, FEW, LARGE } from "../../cost/device.ts";
+import { BLOCK_RATES, type BlockShape, bestBlocks, FEW, LARGE } from "../../cost/device.ts";
 import { bound } from "../anchor.ts";
 import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
@@ -68,12 +68,7 @@ function featureKernel(
 }
 
 /** A sparse kernel, or a sentence: why weights whose zeros are known are multiplied all the same. Undefined where there are no such weights. */
-export function lowerSparse(
-  u: Unit,
-  c: GenericContext,
-  can: Capabilities,
-  rates: readonly BlockRate[] = can.device?.sparseRates ?? BLOCK_RATES,
-): Lowered | string | undefined {
+export function lowerSparse(u: Unit, c: GenericContext, can: Capabilities): Lowered | string | undefined {
   const product = matchMatmul(u, c, can);
   const conv = product ? undefined : matchConv(u, c, can);
   const layout = product?.layout ?? conv?.layout;
@@ -83,6 +78,8 @@ export function lowerSparse(
   if (!shape) return "there is no sparse kernel for this arrangement of the operands";
   const nonzeros = nonzerosOf(spec);
   const { elements } = nonzeros;
+  const rates = can.device?.sparseRates ?? BLOCK_RATES;
+  const source = rates === BLOCK_RATES ? "by rates not measured" : "by measured rates";
   const zeros = percent(1 - nonzeros.values.length / elements);
   const columns = shape.n * shape.ho * shape.wo;
   const stored = new Map<string, number>();
@@ -100,8 +97,7 @@ export function lowerSparse(
   const kept = stored.get(block.join("x"))!;
   const large = 4 * elements >= LARGE && 4 * kept <= elements;
   const facts = `${zeros} zeros, ${percent(kept / elements)} of the weights in blocks of ${block.join("x")}, ${columns} columns at once`;
-  if (gain <= 1 && !large)
-    return `${facts}: dense weights are taken to be faster on the device (gain ${gain.toFixed(2)}, by rates not measured)`;
+  if (gain <= 1 && !large) return `${facts}: dense weights are taken to be faster on the device (gain ${gain.toFixed(2)}, ${source})`;
   const epilogue = spec.epilogue.bindings.flatMap((b) => (b.kind === "operand" ? [c.storageOf(u.operands[b.operand]!)] : []));
   const lowered =
     (product && columns > FEW ? featureKernel(product.spec, nonzeros, block, epilogue) : undefined) ??
@@ -114,7 +110,7 @@ export function lowerSparse(
       ...lowered,
       kernel: product ? "matmul_f32_sparse" : lowered.kernel,
       format: block[0] * block[1] === 1 ? `cs${by}` : `bs${by}-${block.join("x")}`,
-      why: `${facts}${gain <= 1 ? ", and too large to be dense" : ` (gain ${gain.toFixed(1)}, by rates not measured)`}: ${lowered.why}`,
+      why: `${facts}${gain <= 1 ? ", and too large to be dense" : ` (gain ${gain.toFixed(1)}, ${source})`}: ${lowered.why}`,
     },
     [product ? product.activation : conv!.input],
     spec.epilogue,

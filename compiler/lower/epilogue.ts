@@ -1,8 +1,8 @@
 // The elementwise operators after a template's anchor, as code at its store.
 
 import type { Node, Value } from "../../ir/graph.ts";
-import { add, pointer, variable } from "../../ir/kernel/build.ts";
-import type { Expr } from "../../ir/kernel/types.ts";
+import { add, let_, pointer, variable } from "../../ir/kernel/build.ts";
+import type { Expr, Stmt } from "../../ir/kernel/types.ts";
 import { rewriter } from "../../ir/kernel/walk.ts";
 import { elementOf, isCompute, type OpSet } from "../../ir/op.ts";
 import { some } from "../../ir/scalar/scalar.ts";
@@ -11,7 +11,7 @@ import { Emitter, keyOf } from "./generic/emitter.ts";
 import { type GenericContext, isImmediate } from "./generic/kernel.ts";
 import { NotVectorizable } from "./generic/lanes.ts";
 import { sameStorage } from "./storage.ts";
-import type { Epilogue, Site } from "./template.ts";
+import type { Epilogue, EpilogueScope } from "./template.ts";
 import type { Unit } from "./unit.ts";
 
 const LANE = "lane";
@@ -36,7 +36,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
   const operands = [...used].filter((v) => !isImmediate(c.constantOf(v)));
   const names = new Map(operands.map((v, k) => [v, `e${k}`]));
 
-  const apply = (acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr => {
+  const apply: Epilogue["apply"] = (acc, site, keep, scope) => {
     const em = new Emitter();
     const along = site.axis ?? site.coords.length - 1;
     const coords = site.lanes === 4 ? site.coords.map((x, axis) => (axis === along ? add(x, variable(LANE)) : x)) : [...site.coords];
@@ -64,7 +64,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
           : undefined,
     });
     const value = lowering.value(root, coords);
-    return replay(em, value, keep);
+    return replay(em, value, keep, scope);
   };
   return {
     heavy: u.nodes.some((n) => n !== anchor.node && isHeavy(n, c.ops)),
@@ -74,13 +74,29 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
   };
 }
 
-/** Hands the emitter's variables to `keep`, which names them anew; the lane counter is 0 by now. */
-function replay(em: Emitter, value: Expr, keep: (value: Expr) => Expr): Expr {
+/** Hands the emitter's variables to `keep`, which names them anew, and to `scope` what is no variable; the lane counter is 0 by now. */
+function replay(em: Emitter, value: Expr, keep: (value: Expr) => Expr, scope: EpilogueScope | undefined): Expr {
   const names = new Map<string, Expr>([[LANE, { kind: "const", type: "i32", value: 0 }]]);
   const renamed = (e: Expr): Expr => rewriter((x) => (x.kind === "var" ? (names.get(x.name) ?? x) : x))(e);
+  const nameOf = (name: string): string => (names.get(name) as Expr & { kind: "var" }).name;
+  /** Statements of a block of its own. */
+  const block = (body: readonly Stmt[], inner: EpilogueScope): readonly Stmt[] =>
+    body.map((s) => {
+      if (s.kind !== "let") return other(s, inner);
+      const name = inner.name("t");
+      const own = let_(name, renamed(s.value));
+      names.set(s.name, variable(name, s.value.type));
+      return own;
+    });
+  const other = (s: Stmt, inner: EpilogueScope): Stmt => {
+    if (s.kind === "set") return { ...s, name: nameOf(s.name), value: renamed(s.value) };
+    if (s.kind !== "if") throw new NotVectorizable();
+    return { ...s, cond: renamed(s.cond), then: block(s.then, inner), else: block(s.else, inner) };
+  };
   for (const s of em.body) {
-    if (s.kind !== "let") throw new NotVectorizable();
-    names.set(s.name, keep(renamed(s.value)));
+    if (s.kind === "let") names.set(s.name, keep(renamed(s.value)));
+    else if (scope) scope.emit(other(s, scope));
+    else throw new NotVectorizable();
   }
   return renamed(value);
 }

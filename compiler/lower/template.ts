@@ -1,6 +1,6 @@
 // What a lowering gives: kernel functions, and what each parameter of their entry is bound to.
 
-import type { Expr, Func, PointerParam } from "../../ir/kernel/types.ts";
+import type { Expr, Func, PointerParam, Stmt } from "../../ir/kernel/types.ts";
 
 /** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
 export type Packed =
@@ -91,6 +91,12 @@ export interface Site {
   readonly axis?: number | undefined;
 }
 
+/** Where an epilogue may put statements of its own: after `keep`, with new names that begin like `hint`. */
+export interface EpilogueScope {
+  emit(s: Stmt): void;
+  name(hint: string): string;
+}
+
 /** What happens to an accumulator on its way to memory: bias, activation, residual, rounding. */
 export interface Epilogue {
   /** Pointers to further operands, appended to the kernel's parameters, with their bindings. */
@@ -98,8 +104,11 @@ export interface Epilogue {
   readonly bindings: readonly Binding[];
   /** Whether it needs registers and time enough that accumulators had better be stored before. */
   readonly heavy: boolean;
-  /** The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once. */
-  apply(acc: Expr, site: Site, keep: (value: Expr) => Expr): Expr;
+  /**
+   * The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once; where there
+   * is a `scope`, of every one, and what chooses between reads of memory can be applied, too.
+   */
+  apply(acc: Expr, site: Site, keep: (value: Expr) => Expr, scope?: EpilogueScope): Expr;
 }
 
 export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, apply: (acc) => acc };

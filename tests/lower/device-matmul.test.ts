@@ -133,9 +133,9 @@ describe("what follows a product", () => {
       then((s, y) => s.op("add", [s.op("relu", [s.op("add", [y, s.weight("f32", [out.at(-1)!])])]), s.input("f32", out)])));
     const one = out.map((d, axis) => (axis === out.length - 2 ? d : 1));
     test(`${name}: a number for each row`, () => then((s, y) => s.op("mul", [y, s.input("f32", one)])));
-    // What chooses by memory is left to the generic way.
+    test(`${name}: a mask`, () => then((s, y) => s.op("where", [s.input("bool", out), y, s.constant("f32", [], [-1e4])])));
     test(`${name}: a choice`, () =>
-      then((s, y) => s.op("where", [s.op("lt", [y, s.input("f32", out)]), y, s.weight("f32", [out.at(-1)!])]), []));
+      then((s, y) => s.op("where", [s.op("lt", [y, s.input("f32", out)]), y, s.weight("f32", [out.at(-1)!])])));
   }
   test("a result that lies in a slice", () =>
     checkDevice(

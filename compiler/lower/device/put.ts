@@ -57,7 +57,7 @@ function build(name: string, t: Target, epilogue: Epilogue, vectors: Span | unde
   const base = add(add(i32(t.storage.offset), bytesAt(t.batch, batch)), bytesAt(t.row, row));
   const put = (acc: Expr, offset: Expr, lanes: 1 | 4, coords: readonly Expr[]): void => {
     const site = { coords, offset: linear(offset), displacement: 0, lanes, ...(lanes === 4 ? { axis: t.wide!.axis } : {}) };
-    const last = epilogue.apply(acc, site, keep);
+    const last = epilogue.apply(acc, site, keep, em);
     em.emit(store(lanes === 4 ? "f32x4" : "f32", { kind: "advance", type: "ptr", ptr: y, bytes: site.offset }, last));
   };
   const inRow = lt(row, i32(extentOf(t.row)));

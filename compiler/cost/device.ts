@@ -14,10 +14,10 @@ export interface BlockRate {
 }
 
 /**
- * What ships. NOT MEASURED HERE, but from what others report of GPUs: single elements pay from about 90 % zeros on where kernels are plain
- * (Gale, Zaharia, Young, Elsen: Sparse GPU Kernels for Deep Learning, SC 2020, section 7, come to 70 % with much tuning), columns of blocks from
- * about 80 % (Chen et al.: Efficient Tensor Core-Based GPU Kernels for Structured Sparsity, SC 2021), square blocks from 60 to 70 % (Gray, Radford,
- * Kingma: GPU Kernels for Block-Sparse Weights, 2017). Products with few right-hand sides read as many bytes again of indices as of values.
+ * What ships: estimates, NOT MEASURED. Much tuned kernels of single elements reach 27 % of a GPU's f32 peak (Gale, Zaharia, Young, Elsen: Sparse GPU
+ * Kernels for Deep Learning, SC 2020); plain ones are taken to reach a third of that, so that they pay from about 90 % zeros on. Blocks read fewer
+ * indices and, where they have several rows, fewer inputs: squares are taken to pay from 60 to 70 %. Products with few right-hand sides wait for
+ * memory, where an index is as many bytes as a value. `bench/gpu` measures what they are.
  */
 export const BLOCK_RATES: readonly BlockRate[] = [
   { block: [1, 1], many: 0.1, few: 0.35 },

@@ -23,6 +23,8 @@ const dawn = async (): Promise<Create | undefined> => {
 const create = await dawn();
 process.env["VK_ICD_FILENAMES"] ??= DRIVERS.find((path) => existsSync(path)) ?? "";
 const driver = process.env["VK_ICD_FILENAMES"];
+// Lavapipe optimizes each kernel for longer than a test runs it.
+process.env["GALLIVM_PERF"] ??= "nopt";
 
 /** Why tests that run shaders are skipped (printed), or undefined where they can run. Throws where SPARSEC_REQUIRE lists webgpu. */
 export const webgpuSkipped = (): string | undefined =>

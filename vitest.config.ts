@@ -1,7 +1,31 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** Files that take a minute or more, the longest first: one that begins last leaves the other worker idle. */
+const LONG = [
+  "onnx/webgpu",
+  "models/webgpu",
+  "fuzz/models",
+  "backends/webgpu",
+  "models/labelled",
+  "browser/models",
+  "size",
+  "models/reference",
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const place = (file: TestSpecification): number => {
+      const at = LONG.findIndex((name) => file.moduleId.endsWith(`/tests/${name}.test.ts`));
+      return at < 0 ? LONG.length : at;
+    };
+    return sorted.sort((a, b) => place(a) - place(b));
+  }
+}
 
 export default defineConfig({
   // Examples import the package by its name: here that is its source.
@@ -18,5 +42,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
   },
 });

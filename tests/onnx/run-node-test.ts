@@ -7,6 +7,7 @@ import { load } from "../../runtime/index.ts";
 import { compareNodeTest } from "../support/compare.ts";
 import { feeds } from "../support/model-options.ts";
 import type { OnnxTest, OnnxTestData } from "../support/onnx-tests.ts";
+import { sharedDevice } from "../support/webgpu.ts";
 
 /** Devices by the page of results that shows them. */
 export const HOSTS = ["wasm:baseline", "js"] as const;
@@ -60,7 +61,7 @@ async function compileFor(
 }
 
 async function runOn(device: Device, artifact: Artifact, bound: readonly string[], data: OnnxTestData): Promise<string | undefined> {
-  using model = await load(artifact, { device });
+  using model = await load(artifact, { device, ...(device === "webgpu:base" ? { gpu: await sharedDevice() } : {}) });
   const outputs = await model.run(feeds(data.inputs.filter((t) => !bound.includes(t.name))));
   for (const expected of data.outputs) {
     // An optional output without a name is not there to be compared.

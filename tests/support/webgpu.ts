@@ -50,6 +50,11 @@ export async function gpuDevice(descriptor: GPUDeviceDescriptor = {}): Promise<G
   return adapter.requestDevice(descriptor);
 }
 
+let kept: Promise<GPUDevice> | undefined;
+
+/** One device for all tests of a process that need no other. */
+export const sharedDevice = (): Promise<GPUDevice> => (kept ??= gpuDevice());
+
 /** A device that validates whatever it is given, with every feature and limit, and runs nothing. Only where the package is installed. */
 export async function nullDevice(): Promise<GPUDevice> {
   // Dawn's instance must outlive its devices.

@@ -1,15 +1,6 @@
 // Prints one kernel with its bindings as a WGSL module of its own.
 
-import {
-  type Expr,
-  type Func,
-  LANES,
-  type MemoryType,
-  type Param,
-  type SharedArray,
-  type Stmt,
-  type VectorType,
-} from "../../ir/kernel/types.ts";
+import type { Expr, Func, MemoryType, Param, SharedArray, Stmt } from "../../ir/kernel/types.ts";
 import { visitExpressions, visitStatements } from "../../ir/kernel/walk.ts";
 import { errors } from "./diagnostics.ts";
 import { divided, type Printer, pointerText, printExpression, typeText } from "./expression.ts";
@@ -284,7 +275,3 @@ export function printKernel(
   ].join("");
   return { text: module.entry(func, roots, declared), asserts: module.asserts };
 }
-
-/** Bytes of workgroup memory that a kernel takes. */
-export const sharedBytes = (func: Func): number =>
-  (func.grid?.shared ?? []).reduce((sum, a) => sum + a.length * 4 * (LANES[a.memory as VectorType] ?? 1), 0);

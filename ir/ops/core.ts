@@ -48,41 +48,28 @@ export function inlineGraph(b: GraphBuilder, body: Graph, inputs: readonly Value
   return body.outputs.map((o) => map.get(o)!);
 }
 
-export const fused = defineOp({
-  name: "fused",
-  doc: "The region `body`, computed by one kernel. Its meaning is its body's.",
-  operands: ["...xs"],
-  infer(c) {
-    const body = c.attrs.body as Graph;
-    checkParams(c, body, c.types, "the body");
-    return body.outputs.map((o) => o.type);
-  },
-  compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
-});
+/** An operator whose meaning is that of its region `body`. */
+const regionOp = (name: string, doc: string) =>
+  defineOp({
+    name,
+    doc,
+    operands: ["...xs"],
+    infer(c) {
+      const body = c.attrs.body as Graph;
+      checkParams(c, body, c.types, "the body");
+      return body.outputs.map((o) => o.type);
+    },
+    compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
+  });
 
-export const tiles = defineOp({
-  name: "tiles",
-  doc: "The region `body`, a chain of convolutions, executed depth-first: `rows` rows of its result at a time. Its meaning is its body's.",
-  operands: ["...xs"],
-  infer(c) {
-    const body = c.attrs.body as Graph;
-    checkParams(c, body, c.types, "the body");
-    return body.outputs.map((o) => o.type);
-  },
-  compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
-});
+export const fused = regionOp("fused", "The region `body`, computed by one kernel. Its meaning is its body's.");
 
-export const place = defineOp({
-  name: "place",
-  doc: "The region `body`, a program of its own for the backend `on`. Its meaning is its body's.",
-  operands: ["...xs"],
-  infer(c) {
-    const body = c.attrs.body as Graph;
-    checkParams(c, body, c.types, "the body");
-    return body.outputs.map((o) => o.type);
-  },
-  compose: (b, inputs, attrs) => inlineGraph(b, attrs.body as Graph, inputs),
-});
+export const tiles = regionOp(
+  "tiles",
+  "The region `body`, a chain of convolutions, executed depth-first: `rows` rows of its result at a time. Its meaning is its body's.",
+);
+
+export const place = regionOp("place", "The region `body`, a program of its own for the backend `on`. Its meaning is its body's.");
 
 export const if_ = defineOp({
   name: "if",

@@ -104,8 +104,10 @@ class Module {
     const key = keyOf(func, roots);
     const known = this.#printed.get(key);
     if (known) return known.name;
-    let name = safe(func.name);
-    for (let n = 2; this.#names.has(name); n++) name = `${safe(func.name)}_${n}`;
+    // Without the number that tells it from the program's others: kernels that differ in nothing else are one.
+    const base = safe(func.name.replace(/_\d+$/, ""));
+    let name = base;
+    for (let n = 2; this.#names.has(name); n++) name = `${base}_${n}`;
     this.#names.add(name);
     const text = this.#function(func, roots, name);
     this.#printed.set(key, { name, text });

@@ -36,6 +36,8 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
   const { cuts } = placement;
   const kernels: DeviceKernel[] = [];
   const texts: string[] = [];
+  /** Kernels by what a device is told of them: functions that differ in nothing else are one. */
+  const alike = new Map<string, number>();
   const known = new Map<string, number>();
   const names = new Map<string, number>();
   const costs = new Map<Func, number>();
@@ -101,8 +103,12 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
       }
       const count = chosen.bindings.length + (printed.asserts ? 1 : 0);
       if (count > limits.buffers) throw errors.tooManyBuffers(func.name, count, limits.buffers);
-      number = known.get(chosen.key) ?? kernels.length;
-      if (number === kernels.length) {
+      const { workgroups } = func.grid!;
+      const content = `${workgroups} ${printed.text}`;
+      number = alike.get(content);
+      if (number === undefined) {
+        number = kernels.length;
+        alike.set(content, number);
         const n = (names.get(func.name) ?? 0) + 1;
         names.set(func.name, n);
         const name = n === 1 ? func.name : `${func.name}.${n}`;
@@ -112,7 +118,7 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
         kernels.push({
           name,
           access: [...access, ...(printed.asserts ? (["readwrite"] as const) : [])],
-          workgroups: func.grid!.workgroups,
+          workgroups,
         });
         texts.push(`//// ${name}\n${printed.text}`);
       }

@@ -25,8 +25,11 @@ const FLAGS = [
   `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`,
 ];
 
+/** SwiftShader unrolls the zeroing of shared arrays that drivers are left to do, for a second or two in each pipeline; a loop takes it 0.1 s. */
+const ZERO_BY_LOOPS = "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension";
+
 /** In a profile of its own, which is removed when it is closed. WebGPU is SwiftShader's; without it, there is no adapter. */
 export const launchChromium = ({ webgpu = true } = {}): Promise<Browser> => {
-  const args = webgpu ? [...FLAGS, "--enable-unsafe-webgpu"] : FLAGS;
+  const args = webgpu ? [...FLAGS, "--enable-unsafe-webgpu", ZERO_BY_LOOPS] : FLAGS;
   return chromium.launch({ executablePath: path, headless: true, chromiumSandbox: false, args });
 };

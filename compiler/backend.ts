@@ -29,6 +29,8 @@ export interface Capabilities {
   readonly f64?: boolean;
   /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
   readonly fma: boolean;
+  /** `dot4` in one instruction; elsewhere it becomes four multiplies. */
+  readonly dot4?: boolean;
   /**
    * Functions that the target computes itself, out of `round_even` to `erf` and the float `rem`, `pow` and `atan2`; others call functions of
    * ours, in kernel IR. Every target has `neg`, `abs`, `not`, `sqrt`, `floor`, `ceil` and `trunc`, and no target integer powers.
@@ -49,6 +51,8 @@ export interface Variant {
   readonly name: string;
   /** Features that the runtime probes for, e.g. "relaxed-simd". */
   readonly needs: readonly string[];
+  /** Features that its programs use where they can, and need only then. Variants with `may` can do the same but for those. */
+  readonly may?: readonly string[];
   readonly can: Capabilities;
 }
 
@@ -58,8 +62,9 @@ export interface Emitted {
   readonly files: Readonly<Record<string, string | Uint8Array>>;
   /** For devices that a host drives step by step. */
   readonly schedule?: Schedule;
-  /** What this program needs besides what its variant does. */
-  readonly needs?: readonly string[];
+  /** What this program needs besides what its variant does: of what that may use, and of limits. */
+  readonly uses?: readonly string[];
+  readonly limits?: readonly string[];
 }
 
 /** What a program's addresses and calls mean, for backends of devices. */

@@ -133,6 +133,10 @@ interface Emitting {
   readonly sameBits: boolean;
 }
 
+/** The last variant whose programs may use all that a program of `variant` uses: it is that one's, too. */
+const plainest = ({ variants }: Backend, variant: Variant, uses: readonly string[]): Variant =>
+  (variant.may && variants.findLast(({ may = [] }) => uses.every((feature) => may.includes(feature)))) ?? variant;
+
 async function emitVariant(
   graph: Graph,
   backend: Backend,
@@ -149,11 +153,12 @@ async function emitVariant(
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
   const placement = { weights: image.bytes, arena: plan.bytes, cuts: plan.cuts, steps: calls };
-  const { code, files, schedule, needs = [] } = await backend.emit(legalize(program, can), variant, placement);
+  const { code, files, schedule, uses = [], limits = [] } = await backend.emit(legalize(program, can), variant, placement);
+  const { name } = plainest(backend, variant, uses);
   const manifest: VariantManifest = {
     backend: backend.name,
-    name: variant.name,
-    needs: [...variant.needs, ...needs],
+    name,
+    needs: [...variant.needs, ...uses, ...limits],
     ...(threads > 1 ? { threads } : {}),
     code,
     weights: Math.max(16, image.bytes),
@@ -167,7 +172,7 @@ async function emitVariant(
   };
   const report: VariantReport = {
     backend: backend.name,
-    variant: variant.name,
+    variant: name,
     ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
     steps: lowered.steps.length,
@@ -204,9 +209,13 @@ async function emitVariants(graph: Graph, backends: readonly Backend[], emitting
   const files = new Map<string, Uint8Array>();
   const encoder = new TextEncoder();
   for (const backend of backends) {
+    const done = new Set<string>();
     for (const variant of [...backend.variants, ...(threads && !profile ? teamsOf(backend) : [])]) {
+      // A program that came out plainer than it might have is there already.
+      if (done.has(variant.name)) continue;
       onStage?.(`emit ${prefix}${backend.name} ${variant.name}`);
       const { manifest, report, files: own } = await emitVariant(graph, backend, variant, emitting);
+      done.add(manifest.name);
       variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
       reports.push(report);
       for (const [name, content] of Object.entries(own))

@@ -295,6 +295,8 @@ export function printExpression(e: Expr, p: Printer): string {
     }
     case "dot":
       return `(i32x4.dot_i16x8_s ${print(e.a)} ${print(e.b)})`;
+    case "dot4":
+      throw errors.notLegal(p.func, "a dot4");
     case "team":
       return `(global.get $${e.of})`;
     case "call":

@@ -3,6 +3,7 @@
 import { type Expr, isVector, type ValueType } from "../../ir/kernel/types.ts";
 import type { BinaryOp, NarrowType, UnaryOp } from "../../ir/scalar/types.ts";
 import { errors } from "./diagnostics.ts";
+import type { Feature } from "./features.ts";
 import { loadText, type Root, unitOf } from "./memory.ts";
 
 /** What printing an expression needs from the function around it. */
@@ -17,6 +18,8 @@ export interface Printer {
   call(name: string, args: readonly Expr[]): string;
   /** Notes that the module needs a definition of the prelude. */
   use(name: string): string;
+  /** Notes that the module needs a feature. */
+  need(feature: Feature): void;
   team(of: "rank" | "size" | "group"): string;
 }
 
@@ -370,6 +373,11 @@ function print(e: Expr, p: Printer): Printed {
       return atom(p.call(e.name, e.args));
     case "dot":
       return fail(p, "a dot");
+    case "dot4": {
+      p.need("packed_4x8_integer_dot_product");
+      const [a, b] = [e.a, e.b].map((x) => apply("bitcast<u32>", print(x, p))) as [Printed, Printed];
+      return apply("dot4I8Packed", a, b);
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import type { Expr, Func, MemoryType, Param, SharedArray, Stmt } from "../../ir/
 import { visitExpressions, visitStatements } from "../../ir/kernel/walk.ts";
 import { errors } from "./diagnostics.ts";
 import { divided, type Printer, pointerText, printExpression, typeText } from "./expression.ts";
+import { directivesOf, type Feature } from "./features.ts";
 import { elementOf, type Root, storeText, unitOf } from "./memory.ts";
 import { preludeOf, TAKEN } from "./prelude.ts";
 
@@ -62,6 +63,7 @@ class Module {
   /** Whether a function besides the entry asks for its place in the team. */
   #asksTeam = false;
   asserts = false;
+  readonly features = new Set<Feature>();
 
   constructor(functions: ReadonlyMap<string, Func>) {
     this.#functions = functions;
@@ -131,6 +133,7 @@ class Module {
         this.#used.add(name);
         return name;
       },
+      need: (feature) => void this.features.add(feature),
       team: (of) => {
         if (of === "size" && isEntry) return String(func.grid!.size);
         if (!isEntry) this.#asksTeam = true;
@@ -178,7 +181,7 @@ class Module {
     const helpers = [...this.#printed.values()].map((f) => f.text).join("");
     const prelude = preludeOf(this.#used);
     const doc = func.doc ? `// ${func.doc}\n` : "";
-    return `${declared}${team}${prelude}${accessors}${helpers}${doc}@compute @workgroup_size(${grid.size})\nfn main(${builtins}) {\n${ids}${body}}\n`;
+    return `${directivesOf(this.features)}${declared}${team}${prelude}${accessors}${helpers}${doc}@compute @workgroup_size(${grid.size})\nfn main(${builtins}) {\n${ids}${body}}\n`;
   }
 }
 
@@ -246,11 +249,14 @@ const SHARED: Readonly<Record<SharedArray["memory"], string>> = { f32: "f32", i3
 /** A binding's variable: the parameter's own name where it has one. */
 const bindingName = (b: Binding, k: number): string => (b.params.length === 1 ? `b${k}_${b.params[0]!.name}` : `b${k}`);
 
-/** The module, and whether it has one more binding, the fault word, after its own. */
-export function printKernel(
-  { func, bindings }: BoundKernel,
-  functions: ReadonlyMap<string, Func>,
-): { readonly text: string; readonly asserts: boolean } {
+export interface PrintedKernel {
+  readonly text: string;
+  /** Whether it has one more binding, the fault word, after its own. */
+  readonly asserts: boolean;
+  readonly features: ReadonlySet<Feature>;
+}
+
+export function printKernel({ func, bindings }: BoundKernel, functions: ReadonlyMap<string, Func>): PrintedKernel {
   const roots = new Map<string, Start>();
   const own = bindings.map((b, k) => {
     const root = newRoot(bindingName(b, k), "storage");
@@ -275,5 +281,5 @@ export function printKernel(
     ...(module.asserts ? [`@group(0) @binding(${own.length}) var<storage, read_write> fault: array<atomic<u32>>;\n`] : []),
     ...shared.map(({ root, a }) => `var<workgroup> ${root.name}: array<${elementOf(root)}, ${a.length}>;\n`),
   ].join("");
-  return { text: module.entry(func, roots, declared), asserts: module.asserts };
+  return { text: module.entry(func, roots, declared), asserts: module.asserts, features: module.features };
 }

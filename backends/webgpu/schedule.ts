@@ -4,6 +4,7 @@ import type { Bound, Command, Condition, DeviceKernel, Placement, Schedule } fro
 import { costOf } from "../../ir/kernel/cost.ts";
 import { type Expr, type Func, MEMORY_BYTES, type PointerParam, type Program, type Stmt } from "../../ir/kernel/types.ts";
 import { errors } from "./diagnostics.ts";
+import type { Feature } from "./features.ts";
 import { type Binding, printKernel } from "./kernel.ts";
 
 /** A pointer argument: bytes from a region's start. */
@@ -28,7 +29,15 @@ export interface Limits {
   readonly alignment: number;
 }
 
-export function scheduleOf(program: Program, placement: Placement, limits: Limits): { readonly schedule: Schedule; readonly text: string } {
+export interface Scheduled {
+  readonly schedule: Schedule;
+  /** The modules of its kernels. */
+  readonly text: string;
+  /** What they need of a device. */
+  readonly features: ReadonlySet<Feature>;
+}
+
+export function scheduleOf(program: Program, placement: Placement, limits: Limits): Scheduled {
   const functions = new Map(program.functions.map((f) => [f.name, f]));
   const entry = functions.get(program.entry)!;
   const [weights, arena] = entry.params;
@@ -38,6 +47,7 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
   const texts: string[] = [];
   /** Kernels by what a device is told of them: functions that differ in nothing else are one. */
   const alike = new Map<string, number>();
+  const features = new Set<Feature>();
   const known = new Map<string, number>();
   const names = new Map<string, number>();
   const costs = new Map<Func, number>();
@@ -121,6 +131,7 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
           workgroups,
         });
         texts.push(`//// ${name}\n${printed.text}`);
+        for (const feature of printed.features) features.add(feature);
       }
       known.set(chosen.key, number);
     }
@@ -162,5 +173,5 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
       }
     });
   const list = commands(entry.body);
-  return { schedule: { cuts, kernels, commands: list }, text: texts.join("\n") };
+  return { schedule: { cuts, kernels, commands: list }, text: texts.join("\n"), features };
 }

@@ -3,6 +3,7 @@
 import type { Program } from "../../ir/kernel/types.ts";
 import { verify } from "../../ir/kernel/verify.ts";
 import type { Capabilities } from "../backend.ts";
+import { expandDot4 } from "./expand-dot4.ts";
 import { expandF16 } from "./expand-f16.ts";
 import { expandFma } from "./expand-fma.ts";
 import { expandLanes } from "./expand-lanes.ts";
@@ -25,6 +26,8 @@ export interface KernelPass {
 export const kernelPasses: readonly KernelPass[] = [
   spreadOut,
   shareOut,
+  // Before names are given to the words that it takes apart.
+  expandDot4,
   nameShared,
   scalarize,
   expandF16,

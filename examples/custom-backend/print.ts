@@ -152,6 +152,7 @@ function expression(e: Expr): string {
     case "replace":
     case "shuffle":
     case "dot":
+    case "dot4":
     case "fma":
     case "team":
       throw new TypeError(`${e.kind} of ${e.type}, which 'can' does not list`);

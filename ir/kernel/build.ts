@@ -66,6 +66,7 @@ export function fma(a: Expr, b: Expr, c: Expr): Expr {
   return { kind: "fma", type: a.type as "f32x4", a, b, c };
 }
 export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a, b });
+export const dot4 = (a: Expr, b: Expr): Expr => ({ kind: "dot4", type: "i32", a, b });
 export const team = (of: "rank" | "size" | "group"): Expr => ({ kind: "team", type: "i32", of });
 export const call = (type: ValueType, name: string, args: readonly Expr[]): Expr => ({ kind: "call", type, name, args });
 

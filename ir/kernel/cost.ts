@@ -64,6 +64,8 @@ function ownCost(e: Expr): number {
       return 0;
     case "unary":
       return e.op === "exp" || e.op === "log" || e.op === "tanh" || e.op === "erf" || e.op === "sin" || e.op === "cos" ? MATHS : 1;
+    case "dot4":
+      return 4;
     default:
       return 1;
   }

@@ -188,6 +188,15 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
         return [0, 2, 4, 6].map((i) => (x[i]! * y[i]! + x[i + 1]! * y[i + 1]!) | 0);
       };
     }
+    case "dot4": {
+      const [a, b] = [sub(e.a), sub(e.b)];
+      const { counts } = scope;
+      return (frame) => {
+        if (counts) counts.multiplyAdds += 4;
+        const [x, y] = [a(frame) as number, b(frame) as number];
+        return [24, 16, 8, 0].reduce((sum, by) => sum + ((x << by) >> 24) * ((y << by) >> 24), 0);
+      };
+    }
     case "team": {
       const { of } = e;
       return (frame) => frame.member[of];

@@ -67,7 +67,8 @@ export function printExpr(e: Expr, nested = false): string {
     case "fma":
       return `fma(${list([e.a, e.b, e.c])})`;
     case "dot":
-      return `dot(${list([e.a, e.b])})`;
+    case "dot4":
+      return `${e.kind}(${list([e.a, e.b])})`;
     case "team":
       return e.of;
     case "call":

@@ -37,6 +37,8 @@ export type Expr =
   | { readonly kind: "fma"; readonly type: "f32" | "f64" | "f32x4" | "f64x2"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   /** i16x8 . i16x8 -> i32x4: products of adjacent lanes, added in pairs. */
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
+  /** The four signed bytes of `a` times those of `b`, added up; both are i32. */
+  | { readonly kind: "dot4"; readonly type: "i32"; readonly a: Expr; readonly b: Expr }
   /**
    * Which thread of the team that runs the program, or the workgroup, this is (`rank`, from 0), and how many there are (`size`); one thread
    * alone has rank 0 of 1. `group` is the workgroup's number in its grid.

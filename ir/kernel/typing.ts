@@ -173,6 +173,10 @@ function derive(e: Expr, place: Place): ValueType {
       expect(type(e.a), "i16x8", "an operand of dot", place);
       expect(type(e.b), "i16x8", "an operand of dot", place);
       return "i32x4";
+    case "dot4":
+      expect(type(e.a), "i32", "an operand of dot4", place);
+      expect(type(e.b), "i32", "an operand of dot4", place);
+      return "i32";
     case "team":
       return "i32";
     case "call": {

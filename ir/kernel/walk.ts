@@ -20,6 +20,7 @@ export function operands(e: Expr): readonly Expr[] {
     case "compare":
     case "shuffle":
     case "dot":
+    case "dot4":
       return [e.a, e.b];
     case "select":
       return [e.cond, e.a, e.b];
@@ -58,6 +59,7 @@ export function mapOperands(e: Expr, f: (operand: Expr) => Expr): Expr {
     case "compare":
     case "shuffle":
     case "dot":
+    case "dot4":
       return { ...e, a: x, b: y };
     case "select":
       return { ...e, cond: x, a: y, b: z };

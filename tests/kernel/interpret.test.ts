@@ -80,6 +80,17 @@ describe("interpret", () => {
     expect([...new Float32Array(bytes, 32).subarray(0, 4)]).toEqual([4, 9, 1, 1]);
   });
 
+  it("multiplies packed bytes and adds the products up", () => {
+    const dots = [
+      [0x01020304, 0x05060708],
+      [0x80808080 | 0, 0x80808080 | 0],
+      [0x80808080 | 0, 0x7f7f7f7f],
+      [-1, 0x00000100],
+    ].map(([a, b], i) => k.store("i32", out, k.dot4(k.i32(a!), k.i32(b!)), 4 * i));
+    const found = new Int32Array(run(program(func("f", dots))).out.buffer);
+    expect([...found.subarray(0, 4)]).toEqual([5 + 12 + 21 + 32, 65536, -65024, -1]);
+  });
+
   it("reads and writes every memory type as narrow types widen and wrap", () => {
     const store = (memory: "u8" | "i16" | "f16", at: number, from: "i32" | "f32") => k.store(memory, out, k.load(from, input, at), at);
     const data = new Uint8Array(64);

@@ -37,6 +37,7 @@ describe("legalize", () => {
     expect(kernelPasses.map((p) => p.name)).toEqual([
       "spread-out",
       "share-out",
+      "expand-dot4",
       "name-shared",
       "scalarize",
       "expand-f16",

@@ -141,6 +141,7 @@ function cases(t: ScalarType, a: Expr, b: Expr): readonly Case[] {
     ...(t === "bool" ? [] : [{ name: "bitcast", value: k.bitcast(bits[t], a) }]),
     ...wraps.map((to): Case => ({ name: `wrap to ${to}`, value: k.wrap(to, a) })),
     ...byConstant,
+    ...(t === "i32" ? [{ name: "dot4", value: k.dot4(a, b) }] : []),
     // Operands that are no plain variables, so that printers must name them.
     ...(isInt(t)
       ? (["div", "rem", "min", "shr"] as const).map((op): Case => ({ name: `nested ${op}`, value: k.binary(op, k.sub(a, b), k.add(b, a)) }))

@@ -16,6 +16,8 @@ export interface Device {
   readonly buffers: number;
   /** Bytes that starts of bindings are multiples of. */
   readonly alignment: number;
+  /** Bytes of the largest binding, a multiple of the alignment. */
+  readonly binding: number;
   /** How fast sparse kernels are; what ships (compiler/cost/device.ts), where left out. */
   readonly sparseRates?: readonly BlockRate[];
 }
@@ -65,6 +67,8 @@ export interface Emitted {
   /** What this program needs besides what its variant does: of what that may use, and of limits. */
   readonly uses?: readonly string[];
   readonly limits?: readonly string[];
+  /** The same program emitted in another way, in a variant with that after its name: taken before this one where its needs hold. */
+  readonly better?: Emitted & { readonly name: string };
 }
 
 /** What a program's addresses and calls mean, for backends of devices. */
@@ -72,7 +76,8 @@ export interface Placement {
   /** Bytes of the weights and of the arena. */
   readonly weights: number;
   readonly arena: number;
-  /** Bytes at which the arena may be cut into buffers of their own, ascending from 0. */
+  /** Bytes at which they may be cut into buffers of their own, ascending from 0. */
+  readonly weightCuts: readonly number[];
   readonly cuts: readonly number[];
   /** For each call of the entry, in the order of the text, the step that it was made from. */
   readonly steps: readonly number[];

@@ -6,7 +6,7 @@ import { maxShape } from "../ir/types.ts";
 import type { Extent, Part, Port, Slot, StepInfo, VariantManifest } from "../runtime/artifact.ts";
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
-import type { Backend, Capabilities, Variant } from "./backend.ts";
+import type { Backend, Capabilities, Emitted, Variant } from "./backend.ts";
 import { type CostFile, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import { emitTypes } from "./emit-types.ts";
@@ -137,12 +137,13 @@ interface Emitting {
 const plainest = ({ variants }: Backend, variant: Variant, uses: readonly string[]): Variant =>
   (variant.may && variants.findLast(({ may = [] }) => uses.every((feature) => may.includes(feature)))) ?? variant;
 
+/** A variant as emitted, after those that are better where what they need is to be had. */
 async function emitVariant(
   graph: Graph,
   backend: Backend,
   variant: Variant,
   { weights, findings, options: { profile = false, cost }, sameBits }: Emitting,
-): Promise<EmittedVariant & { readonly report: VariantReport }> {
+): Promise<readonly (EmittedVariant & { readonly report: VariantReport })[]> {
   const can = capabilitiesOf(measuredVariant(backend, variant, cost), sameBits);
   const lowered = lowerGraph(graph, can);
   const { threads = 1, device } = can;
@@ -152,15 +153,11 @@ async function emitVariant(
   const { program, order, calls } = buildProgram(lowered, plan, image, { ...(profile ? { range: plan.bytes } : {}), team: threads > 1 });
   if (plan.bytes + image.bytes > MEMORY_LIMIT)
     throw errors.tooMuchMemory(plan.bytes, image.bytes, MEMORY_LIMIT, graph.outputs[0]?.node.locs[0]?.file);
-  const placement = { weights: image.bytes, arena: plan.bytes, cuts: plan.cuts, steps: calls };
-  const { code, files, schedule, uses = [], limits = [] } = await backend.emit(legalize(program, can), variant, placement);
-  const { name } = plainest(backend, variant, uses);
-  const manifest: VariantManifest = {
+  const placement = { weights: image.bytes, arena: plan.bytes, cuts: plan.cuts, weightCuts: image.starts, steps: calls };
+  const emitted = await backend.emit(legalize(program, can), variant, placement);
+  const manifest = {
     backend: backend.name,
-    name,
-    needs: [...variant.needs, ...uses, ...limits],
     ...(threads > 1 ? { threads } : {}),
-    code,
     weights: Math.max(16, image.bytes),
     arena: profile ? plan.bytes + STEP_RANGE : Math.max(64, plan.bytes),
     sections: image.sections,
@@ -168,17 +165,22 @@ async function emitVariant(
     outputs,
     faults: program.faults,
     steps: order.map(stepInfo),
-    ...(schedule ? { schedule } : {}),
   };
-  const report: VariantReport = {
+  const report = {
     backend: backend.name,
-    variant: name,
     ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
     steps: lowered.steps.length,
     nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsFor(`${backend.name}:${variant.name}`, cost)),
   };
-  return { manifest, files, report };
+  const { name } = plainest(backend, variant, emitted.uses ?? []);
+  const named = (name: string, { code, files, schedule, uses = [], limits = [] }: Emitted) => ({
+    manifest: { ...manifest, name, needs: [...variant.needs, ...uses, ...limits], code, ...(schedule ? { schedule } : {}) },
+    files,
+    report: { ...report, variant: name },
+  });
+  const { better } = emitted;
+  return [...(better ? [named(`${name}-${better.name}`, better)] : []), named(name, emitted)];
 }
 
 /** What one inference of a graph takes as it is, without any pass but what lowering needs. */
@@ -214,12 +216,13 @@ async function emitVariants(graph: Graph, backends: readonly Backend[], emitting
       // A program that came out plainer than it might have is there already.
       if (done.has(variant.name)) continue;
       onStage?.(`emit ${prefix}${backend.name} ${variant.name}`);
-      const { manifest, report, files: own } = await emitVariant(graph, backend, variant, emitting);
-      done.add(manifest.name);
-      variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
-      reports.push(report);
-      for (const [name, content] of Object.entries(own))
-        files.set(`${prefix}${name}`, typeof content === "string" ? encoder.encode(content) : content);
+      for (const { manifest, report, files: own } of await emitVariant(graph, backend, variant, emitting)) {
+        done.add(manifest.name);
+        variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
+        reports.push(report);
+        for (const [name, content] of Object.entries(own))
+          files.set(`${prefix}${name}`, typeof content === "string" ? encoder.encode(content) : content);
+      }
     }
   }
   return { variants, reports, files };

@@ -12,18 +12,22 @@ const storedAs = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a instanceof 
 
 export interface Image extends ImageWriter {
   readonly sections: readonly Section[];
+  /** Where its pieces start, ascending from 0. */
+  readonly starts: readonly number[];
 }
 
 /** An image whose pieces are stored in `file`, the artifact's weights.bin; each starts at a multiple of `alignment` bytes. */
 export function createImage(file: WeightsWriter, alignment = 16): Image {
   const sections: Section[] = [];
   const places = new Map<string, number>();
+  const starts = [0];
   let end = 0;
   /** Reserves room once per key; `make` gives the section for its offset. */
   const place = (key: string, bytes: number, make: (at: number) => Section | readonly Section[]): number => {
     const known = places.get(key);
     if (known !== undefined) return known;
     const at = end;
+    if (at > 0) starts.push(at);
     end += Math.ceil((bytes + ROOM) / alignment) * alignment;
     places.set(key, at);
     if (bytes > 0) sections.push(...[make(at)].flat());
@@ -35,6 +39,7 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
   };
   return {
     sections,
+    starts,
     get bytes() {
       return end;
     },

@@ -114,8 +114,10 @@ export type Command =
 
 /** How a host drives a device through a run, dispatch by dispatch. */
 export interface Schedule {
-  /** Bytes at which the arena may be cut into buffers of their own: ascending, from 0; whatever is bound lies between two of them. */
+  /** Bytes at which the arena is cut into buffers of their own: ascending, from 0; whatever is bound lies between two of them. */
   readonly cuts: readonly number[];
+  /** Likewise for the weights; one buffer holds them all, where left out. */
+  readonly weightCuts?: readonly number[];
   readonly kernels: readonly DeviceKernel[];
   readonly commands: readonly Command[];
 }

@@ -62,16 +62,19 @@ const kernel: Parse<DeviceKernel> = (value, at) => {
   };
 };
 
+const cuts = list(LIST_LIMIT, size);
+
 export const schedule: Parse<Schedule> = (value, at) => {
   const field = object(value, at);
   return {
-    cuts: field("cuts", list(LIST_LIMIT, size)),
+    cuts: field("cuts", cuts),
+    ...field("weightCuts", (v, p) => (v === undefined ? {} : { weightCuts: cuts(v, p) })),
     kernels: field("kernels", list(LIST_LIMIT, kernel)),
     commands: field("commands", list(LIST_LIMIT, command(0))),
   };
 };
 
-/** The number of the piece of the arena in which byte `offset` lies: of the last cut not past it. */
+/** The number of the piece of a region in which byte `offset` lies: of the last cut not past it. */
 export const pieceOf = (cuts: readonly number[], offset: number): number => {
   let [low, high] = [0, cuts.length];
   while (low < high) {
@@ -82,41 +85,45 @@ export const pieceOf = (cuts: readonly number[], offset: number): number => {
   return low - 1;
 };
 
-/** Throws `bad-manifest` where something bound, or a port, is not within one piece of its memory. */
-export const checkSchedule = (variant: VariantManifest, ports: readonly (readonly Span[])[], at: Place): void => {
-  const { cuts, kernels, commands } = variant.schedule!;
-  const place = inside(at, "schedule");
+/** Where a region is cut. */
+export const cutsOf = ({ cuts, weightCuts = [0] }: Schedule, region: "weights" | "arena"): readonly number[] =>
+  region === "arena" ? cuts : weightCuts;
+
+const checkCuts = (cuts: readonly number[], end: number, at: Place): void => {
   for (const [i, cut] of cuts.entries())
-    if (i ? cut <= cuts[i - 1]! || cut % 8 || cut >= variant.arena : cut !== 0)
-      reject(inside(inside(place, "cuts"), i), `${cut}; expected 0, then larger multiples of 8 below ${variant.arena}`);
-  if (variant.arena && !cuts.length) reject(inside(place, "cuts"), "expected at least the cut at 0");
+    if (i ? cut <= cuts[i - 1]! || cut % 8 || cut >= end : cut !== 0)
+      reject(inside(at, i), `${cut}; expected 0, then larger multiples of 8 below ${end}`);
+  if (end && !cuts.length) reject(at, "expected at least the cut at 0");
+};
+
+/** Throws `bad-manifest` where something bound is not within one piece of its memory. */
+export const checkSchedule = (variant: VariantManifest, ports: readonly (readonly Span[])[], at: Place): void => {
+  const { cuts, weightCuts = [0], kernels, commands } = variant.schedule!;
+  const place = inside(at, "schedule");
+  checkCuts(cuts, variant.arena, inside(place, "cuts"));
+  checkCuts(weightCuts, variant.weights, inside(place, "weightCuts"));
 
   const names = new Set<string>();
   for (const [i, { name }] of kernels.entries()) {
     if (!/^\S+$/.test(name) || names.has(name)) reject(inside(inside(place, "kernels"), i), `the name ${show(name)} is taken, or none`);
     names.add(name);
   }
-  const check = checker(variant, cuts);
-  for (const [k, slots] of [variant.inputs, variant.outputs].entries())
-    for (const [i, { region }] of slots.entries()) {
-      const { from, to, place } = ports[k]![i]!;
-      if (from % 4) reject(place, `${from} is no multiple of 4, and devices copy words`);
-      check({ region, offset: from, bytes: to - from }, place);
-    }
-  checkCommands(commands, variant, check, inside(place, "commands"));
+  for (const { from, place } of ports.flat()) if (from % 4) reject(place, `${from} is no multiple of 4, and devices copy words`);
+  checkCommands(commands, variant, checker(variant), inside(place, "commands"));
 };
 
 type CheckBound = (bound: Bound, at: Place) => number;
 
-/** A check that bytes lie within one buffer, which it returns the number of: of the arena's piece, or below 0. */
+/** A check that bytes lie within one buffer, which it returns the number of: that of the arena's piece, or below 0. */
 const checker =
-  (variant: VariantManifest, cuts: readonly number[]): CheckBound =>
+  (variant: VariantManifest): CheckBound =>
   ({ region, offset, bytes }, at) => {
     if (region === "fault") return offset === 0 && bytes === 4 ? -1 : reject(at, "the fault word has 4 bytes");
-    const piece = region === "arena" ? pieceOf(cuts, offset) : -2;
-    const end = region === "arena" ? (cuts[piece + 1] ?? variant.arena) : variant.weights;
+    const cuts = cutsOf(variant.schedule!, region);
+    const piece = pieceOf(cuts, offset);
+    const end = cuts[piece + 1] ?? variant[region];
     if (offset + bytes > end) reject(at, `bytes ${offset} to ${offset + bytes} of ${region}, where a buffer ends at ${end}`);
-    return piece;
+    return region === "arena" ? piece : -2 - piece;
   };
 
 const checkCommands = (commands: readonly Command[], variant: VariantManifest, check: CheckBound, at: Place): void => {
@@ -137,14 +144,14 @@ const checkDispatch = (
   check: CheckBound,
   at: Place,
 ): void => {
-  const { cuts, kernels } = variant.schedule!;
+  const { kernels } = variant.schedule!;
   const access = kernels[kernel]?.access ?? reject(inside(at, "kernel"), `${kernel} of ${kernels.length} kernels`);
   if (step >= variant.steps.length) reject(inside(at, "step"), `${step} of ${variant.steps.length} steps`);
   if (bind.length !== access.length) reject(inside(at, "bind"), `${bind.length} places for ${access.length} bindings`);
   const buffers = bind.map((bound, i) => {
     const place = inside(inside(at, "bind"), i);
     const buffer = check(bound, place);
-    const from = bound.region === "arena" ? cuts[buffer]! : 0;
+    const from = bound.region === "fault" ? 0 : cutsOf(variant.schedule!, bound.region)[buffer < 0 ? -2 - buffer : buffer]!;
     if ((bound.offset - from) % BINDING_ALIGNMENT || bound.bytes % 4 || !bound.bytes)
       reject(place, `bytes ${bound.offset} to ${bound.offset + bound.bytes} of a buffer from ${from} on cannot be bound`);
     if (bound.region === "weights" && access[i] === "readwrite") reject(place, "weights are not written");

@@ -5,13 +5,15 @@ import { visitExpressions, visitStatements } from "../../ir/kernel/walk.ts";
 import { errors } from "./diagnostics.ts";
 import { divided, type Printer, pointerText, printExpression, typeText } from "./expression.ts";
 import { directivesOf, type Feature } from "./features.ts";
-import { elementOf, type Root, storeText, unitOf } from "./memory.ts";
+import { elementOf, type Root, storeText, unitOf, variablesOf, type Windows } from "./memory.ts";
 import { preludeOf, TAKEN } from "./prelude.ts";
 
 /** What a binding holds: pointer parameters of the kernel, each so many bytes after the binding's start. */
 export interface Binding {
   readonly access: "read" | "readwrite";
   readonly params: readonly { readonly name: string; readonly offset: number }[];
+  /** Where it takes several: they come one after the other. */
+  readonly windows?: Windows | undefined;
 }
 
 /** A kernel and how its parameters are bound. */
@@ -30,9 +32,10 @@ interface Start {
 }
 type Roots = ReadonlyMap<string, Start>;
 
-const newRoot = (name: string, space: Root["space"]): Root => ({
+const newRoot = (name: string, space: Root["space"], windows?: Windows): Root => ({
   name,
   space,
+  windows,
   loads: new Set(),
   stores: new Set(),
   divisor: 16,
@@ -251,15 +254,15 @@ const bindingName = (b: Binding, k: number): string => (b.params.length === 1 ? 
 
 export interface PrintedKernel {
   readonly text: string;
-  /** Whether it has one more binding, the fault word, after its own. */
-  readonly asserts: boolean;
+  /** How each binding is declared; the last is the fault word, where it asserts. */
+  readonly access: readonly Binding["access"][];
   readonly features: ReadonlySet<Feature>;
 }
 
 export function printKernel({ func, bindings }: BoundKernel, functions: ReadonlyMap<string, Func>): PrintedKernel {
   const roots = new Map<string, Start>();
   const own = bindings.map((b, k) => {
-    const root = newRoot(bindingName(b, k), "storage");
+    const root = newRoot(bindingName(b, k), "storage", b.windows);
     for (const { name, offset } of b.params) roots.set(name, { root, offset });
     return root;
   });
@@ -273,13 +276,18 @@ export function printKernel({ func, bindings }: BoundKernel, functions: Readonly
   module.census(func, roots);
   for (const { root, a } of shared)
     if (SHARED[a.memory] !== elementOf(root)) throw errors.notLegal(func.name, `a shared array of ${a.memory} used as ${elementOf(root)}`);
+  const variables = own.flatMap((root, k) => {
+    const element = elementOf(root);
+    const access = element.startsWith("atomic") ? "readwrite" : bindings[k]!.access;
+    return variablesOf(root).map((name) => ({ name, element, access }));
+  });
+  if (module.asserts) variables.push({ name: "fault", element: "atomic<u32>", access: "readwrite" });
   const declared = [
-    ...own.map((root, k) => {
-      const access = bindings[k]!.access === "read" && !elementOf(root).startsWith("atomic") ? "read" : "read_write";
-      return `@group(0) @binding(${k}) var<storage, ${access}> ${root.name}: array<${elementOf(root)}>;\n`;
-    }),
-    ...(module.asserts ? [`@group(0) @binding(${own.length}) var<storage, read_write> fault: array<atomic<u32>>;\n`] : []),
+    ...variables.map(
+      ({ name, element, access }, k) =>
+        `@group(0) @binding(${k}) var<storage, ${access === "read" ? "read" : "read_write"}> ${name}: array<${element}>;\n`,
+    ),
     ...shared.map(({ root, a }) => `var<workgroup> ${root.name}: array<${elementOf(root)}, ${a.length}>;\n`),
   ].join("");
-  return { text: module.entry(func, roots, declared), asserts: module.asserts, features: module.features };
+  return { text: module.entry(func, roots, declared), access: variables.map((v) => v.access), features: module.features };
 }

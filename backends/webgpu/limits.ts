@@ -1,9 +1,8 @@
 // Limits of a device that a program needs raised, beyond those that every device has.
 
-import type { Command, Placement, Schedule } from "../../compiler/backend.ts";
+import type { Command, Device, Placement, Schedule } from "../../compiler/backend.ts";
 
-/** Defaults of WebGPU's limits, bytes. */
-const BINDING = 128 * 2 ** 20;
+/** Default of WebGPU's limit of a buffer, bytes. */
 const BUFFER = 256 * 2 ** 20;
 
 const bindings = (commands: readonly Command[]): readonly number[] =>
@@ -12,12 +11,16 @@ const bindings = (commands: readonly Command[]): readonly number[] =>
     return c.kind === "if" ? [...bindings(c.then), ...bindings(c.else)] : bindings(c.body);
   });
 
+const most = (all: readonly number[]): number => all.reduce((a, b) => Math.max(a, b), 0);
+/** Bytes of the largest of the buffers that a region is cut into. */
+const largest = (cuts: readonly number[], end: number): number => most(cuts.map((cut, i) => (cuts[i + 1] ?? end) - cut));
+
 /** Needs such as `limit:maxBufferSize=300000000`. */
-export function limitsOf({ commands, cuts }: Schedule, { weights, arena }: Placement): string[] {
-  const binding = bindings(commands).reduce((a, b) => Math.max(a, b), 0);
-  const buffer = cuts.reduce((most, cut, i) => Math.max(most, (cuts[i + 1] ?? arena) - cut), weights);
+export function limitsOf({ commands, cuts, weightCuts = [0] }: Schedule, { weights, arena }: Placement, device: Device): string[] {
+  const binding = most(bindings(commands));
+  const buffer = Math.max(largest(cuts, arena), largest(weightCuts, weights));
   return [
-    ...(binding > BINDING ? [`limit:maxStorageBufferBindingSize=${binding}`] : []),
+    ...(binding > device.binding ? [`limit:maxStorageBufferBindingSize=${binding}`] : []),
     ...(buffer > BUFFER ? [`limit:maxBufferSize=${buffer}`] : []),
   ];
 }

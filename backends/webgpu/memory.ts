@@ -18,6 +18,13 @@ export interface Root {
   divisor: number;
   /** Accessors that the kernel uses, by name. */
   readonly accessors: Map<string, string>;
+  /** Where it is more than one binding may hold: how many bindings it takes, and the bytes of each but the last. */
+  readonly windows?: Windows | undefined;
+}
+
+export interface Windows {
+  readonly count: number;
+  readonly bytes: number;
 }
 
 const BYTES: Readonly<Record<Element, number>> = { f32: 4, i32: 4, u32: 4, vec2u: 8, vec4f: 16, vec4i: 16, "atomic<u32>": 4 };
@@ -74,12 +81,47 @@ const fail = (func: string, what: string): never => {
 const VALUE: Readonly<Partial<Record<Element, MemoryType>>> = { f32: "f32", i32: "i32", u32: "u32", vec4f: "f32x4", vec4i: "i32x4" };
 const SCALAR = { f32x4: "f32", i32x4: "i32" } as const;
 
+/** The variables that hold a root. */
+export const variablesOf = ({ name, windows }: Root): readonly string[] =>
+  windows ? Array.from({ length: windows.count }, (_, k) => `${name}_${k}`) : [name];
+
+/** What is done with element `i`, in whichever window it lies. */
+function inWindow(root: Root, statement: (place: string) => string): string {
+  const step = root.windows!.bytes / BYTES[elementOf(root)];
+  const variables = variablesOf(root);
+  const each = variables.map((v, k) => statement(`${v}[${k === 0 ? "i" : `i - ${k * step}`}]`));
+  return each.map((text, k) => (k === each.length - 1 ? text : `if (i < ${(k + 1) * step}) { ${text} }`)).join("\n  ");
+}
+
+const valueType = (element: Element): string => (element === "atomic<u32>" ? "u32" : element);
+
+/** An element's value. */
+function read(root: Root, index: string): string {
+  const element = elementOf(root);
+  const value = (place: string): string => (element === "atomic<u32>" ? `atomicLoad(&${place})` : place);
+  if (!root.windows) return value(`${root.name}[${index}]`);
+  const body = (): string => inWindow(root, (place) => `return ${value(place)};`);
+  return `${accessor(root, "at", () => `fn NAME(i: i32) -> ${valueType(element)} {\n  ${body()}\n}`)}(${index})`;
+}
+
+const UPDATES = {
+  set: (place: string, value: string): string => `${place} = ${value};`,
+  store: (place: string, value: string): string => `atomicStore(&${place}, ${value});`,
+  and: (place: string, value: string): string => `atomicAnd(&${place}, ${value});`,
+  or: (place: string, value: string): string => `atomicOr(&${place}, ${value});`,
+} as const;
+
+/** A statement that changes an element. */
+function update(root: Root, how: keyof typeof UPDATES, index: string, value: string): string {
+  if (!root.windows) return UPDATES[how](`${root.name}[${index}]`, value);
+  const body = (): string => inWindow(root, (place) => `${UPDATES[how](place, "v")} return;`);
+  return `${accessor(root, how, () => `fn NAME(i: i32, v: ${valueType(elementOf(root))}) {\n  ${body()}\n}`)}(${index}, ${value});`;
+}
+
 /** A word of a root of 4-byte elements as another type. */
 function word(root: Root, index: string, as: "f32" | "i32" | "u32"): string {
-  const element = elementOf(root);
-  const value = element === "atomic<u32>" ? `atomicLoad(&${root.name}[${index}])` : `${root.name}[${index}]`;
-  const own = element === "atomic<u32>" ? "u32" : element;
-  return own === as ? value : `bitcast<${as}>(${value})`;
+  const value = read(root, index);
+  return valueType(elementOf(root)) === as ? value : `bitcast<${as}>(${value})`;
 }
 
 const plus = (index: string, n: number): string =>
@@ -89,7 +131,7 @@ const plus = (index: string, n: number): string =>
 export function loadText(root: Root, memory: MemoryType, pointer: string, offset: number, func: string): string {
   const element = elementOf(root);
   const index = indexText(root, pointer, offset);
-  if (VALUE[element] === memory || (element === "vec2u" && (memory === "i64" || memory === "u64"))) return `${root.name}[${index}]`;
+  if (VALUE[element] === memory || (element === "vec2u" && (memory === "i64" || memory === "u64"))) return read(root, index);
   if (BYTES[element] !== 4) return fail(func, `a load of ${memory} from ${element}`);
   switch (memory) {
     case "f32":
@@ -136,11 +178,11 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
   const element = elementOf(root);
   const index = indexText(root, pointer, offset);
   if (VALUE[element] === memory || (element === "vec2u" && (memory === "i64" || memory === "u64")))
-    return `${root.name}[${index}] = ${value};`;
+    return update(root, "set", index, value);
   if (BYTES[element] !== 4) return fail(func, `a store of ${memory} to ${element}`);
   const put = (at: string, text: string, from: "f32" | "i32" | "u32"): string => {
-    if (element === "atomic<u32>") return `atomicStore(&${root.name}[${at}], ${from === "u32" ? text : `bitcast<u32>(${text})`});`;
-    return `${root.name}[${at}] = ${element === from ? text : `bitcast<${element}>(${text})`};`;
+    const own = valueType(element);
+    return update(root, element === own ? "set" : "store", at, own === from ? text : `bitcast<${own}>(${text})`);
   };
   switch (memory) {
     case "f32":
@@ -165,8 +207,8 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
         const bits = memory === "bool" ? "u32(v)" : `(u32(v) & ${mask})`;
         return `fn NAME(i: i32, v: ${type}) {
   let shift = (u32(i) & 3u) << 3u;
-  atomicAnd(&${root.name}[i >> 2u], ~(${mask} << shift));
-  atomicOr(&${root.name}[i >> 2u], ${bits} << shift);
+  ${update(root, "and", "i >> 2u", `~(${mask} << shift)`)}
+  ${update(root, "or", "i >> 2u", `${bits} << shift`)}
 }`;
       });
       return `${name}(${byteText(root, pointer, offset)}, ${value});`;

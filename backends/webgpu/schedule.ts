@@ -1,32 +1,28 @@
 // Reads the entry of a program as a schedule: each call is a dispatch of a kernel, on the buffers that its pointers point into.
 
 import type { Bound, Command, Condition, DeviceKernel, Placement, Schedule } from "../../compiler/backend.ts";
+import type { SparsecError } from "../../ir/diagnostics.ts";
 import { costOf } from "../../ir/kernel/cost.ts";
 import { type Expr, type Func, MEMORY_BYTES, type PointerParam, type Program, type Stmt } from "../../ir/kernel/types.ts";
+import { bindingsOf, buffersFor, type Pointer, type Stretch } from "./buffers.ts";
 import { errors } from "./diagnostics.ts";
 import type { Feature } from "./features.ts";
 import { type Binding, printKernel } from "./kernel.ts";
 
-/** A pointer argument: bytes from a region's start. */
-interface Pointer {
-  readonly region: "weights" | "arena";
-  readonly offset: number;
-}
-
 interface Argument extends Pointer {
   readonly param: PointerParam;
-  /** The buffer that it points into, by its number; weights are one. */
+  /** The buffer that it points into, by its number. */
   readonly buffer: number;
 }
 
-const WEIGHTS = -1;
-const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
-
 /** What a device can bind. */
 export interface Limits {
+  /** Buffers of one kernel. */
   readonly buffers: number;
   /** Bindings start at multiples of it. */
   readonly alignment: number;
+  /** Bytes of one binding. */
+  readonly binding: number;
 }
 
 export interface Scheduled {
@@ -35,6 +31,10 @@ export interface Scheduled {
   readonly text: string;
   /** What they need of a device. */
   readonly features: ReadonlySet<Feature>;
+  /** Whether a kernel reaches a buffer through several bindings. */
+  readonly split: boolean;
+  /** Why a kernel cannot be bound: the first that takes too many bindings. */
+  readonly excess?: SparsecError | undefined;
 }
 
 export function scheduleOf(program: Program, placement: Placement, limits: Limits): Scheduled {
@@ -42,7 +42,9 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
   const entry = functions.get(program.entry)!;
   const [weights, arena] = entry.params;
   if (!weights || !arena || entry.params.length !== 2) throw errors.badEntry(entry.name, "takes two pointers, the weights and the arena");
-  const { cuts } = placement;
+  const buffers = buffersFor(placement, limits.binding, limits.alignment);
+  let split = false;
+  let excess: SparsecError | undefined;
   const kernels: DeviceKernel[] = [];
   const texts: string[] = [];
   /** Kernels by what a device is told of them: functions that differ in nothing else are one. */
@@ -62,7 +64,11 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
     }
     throw errors.badEntry(entry.name, `passes a pointer out of a ${e.kind}`);
   };
-  const bufferOf = ({ region, offset }: Pointer): number => (region === "weights" ? WEIGHTS : cuts.findLastIndex((cut) => cut <= offset));
+  const stretchOf = (args: readonly Argument[]): Stretch => {
+    const [from, to] = [Math.min(...args.map((a) => a.offset)), Math.max(...args.map((a) => a.offset + a.param.bytes))];
+    return buffers.stretch(args[0]!.region, from, to);
+  };
+  const count = (stretches: readonly Stretch[]): number => stretches.reduce((sum, { windows }) => sum + (windows?.count ?? 1), 0);
 
   /** Parameters in bindings: one each, unless a device would see one buffer read and written in one dispatch, or too many buffers. */
   const grouped = (args: readonly Argument[], most: number): (readonly Argument[])[] => {
@@ -73,9 +79,8 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
       if (same) same.push(a);
       else groups.push([a]);
     }
-    if (groups.length <= most) return groups;
-    const buffers = [...new Set(groups.map((g) => g[0]!.buffer))];
-    return buffers.map((b) => groups.filter((g) => g[0]!.buffer === b).flat());
+    if (count(groups.map(stretchOf)) <= most) return groups;
+    return [...new Set(groups.map((g) => g[0]!.buffer))].map((b) => groups.filter((g) => g[0]!.buffer === b).flat());
   };
 
   const dispatch = (s: Stmt & { kind: "call" }): Command[] => {
@@ -86,33 +91,30 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
     const args = func.params.map((param, i): Argument => {
       if (!("access" in param)) throw errors.badEntry(entry.name, `passes ${s.name} a ${param.type}`);
       const p = pointer(s.args[i]!);
-      return { ...p, param, buffer: bufferOf(p) };
+      return { ...p, param, buffer: buffers.numberOf(p) };
     });
     const build = (most: number) => {
       const groups = grouped(args, most);
-      const starts = groups.map((g) => {
-        const least = Math.min(...g.map((a) => a.offset));
-        return least - (least % limits.alignment);
-      });
+      const stretches = groups.map(stretchOf);
       const bindings = groups.map(
         (g, k): Binding => ({
           access: g.some((a) => a.param.access !== "read") ? "readwrite" : "read",
-          params: g.map((a) => ({ name: a.param.name, offset: a.offset - starts[k]! })),
+          params: g.map((a) => ({ name: a.param.name, offset: a.offset - stretches[k]!.offset })),
+          windows: stretches[k]!.windows,
         }),
       );
       const key = `${func.name} ${JSON.stringify(bindings)}`;
-      return { groups, starts, bindings, key };
+      return { stretches, bindings, key };
     };
     let chosen = build(limits.buffers);
     let number = known.get(chosen.key);
     if (number === undefined) {
       let printed = printKernel({ func, bindings: chosen.bindings }, functions);
-      if (chosen.bindings.length + (printed.asserts ? 1 : 0) > limits.buffers) {
+      if (printed.access.length > limits.buffers) {
         chosen = build(limits.buffers - 1);
         printed = printKernel({ func, bindings: chosen.bindings }, functions);
       }
-      const count = chosen.bindings.length + (printed.asserts ? 1 : 0);
-      if (count > limits.buffers) throw errors.tooManyBuffers(func.name, count, limits.buffers);
+      if (printed.access.length > limits.buffers) excess ??= errors.tooManyBuffers(func.name, printed.access.length, limits.buffers);
       const { workgroups } = func.grid!;
       const content = `${workgroups} ${printed.text}`;
       number = alike.get(content);
@@ -122,24 +124,15 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
         const n = (names.get(func.name) ?? 0) + 1;
         names.set(func.name, n);
         const name = n === 1 ? func.name : `${func.name}.${n}`;
-        const access = chosen.bindings.map((b, k) =>
-          printed.text.includes(`@binding(${k}) var<storage, read>`) && b.access === "read" ? "read" : "readwrite",
-        );
-        kernels.push({
-          name,
-          access: [...access, ...(printed.asserts ? (["readwrite"] as const) : [])],
-          workgroups,
-        });
+        kernels.push({ name, access: printed.access, workgroups });
         texts.push(`//// ${name}\n${printed.text}`);
         for (const feature of printed.features) features.add(feature);
       }
       known.set(chosen.key, number);
     }
     const kernel = kernels[number]!;
-    const bind = chosen.groups.map((g, k): Bound => {
-      const end = Math.max(...g.map((a) => a.offset + a.param.bytes));
-      return { region: g[0]!.region, offset: chosen.starts[k]!, bytes: Math.max(16, roundUp(end - chosen.starts[k]!, 16)) };
-    });
+    const bind: Bound[] = chosen.stretches.flatMap(bindingsOf);
+    split ||= bind.length > chosen.stretches.length;
     const fault: Bound[] = kernel.access.length > bind.length ? [{ region: "fault", offset: 0, bytes: 4 }] : [];
     if (!costs.has(func)) costs.set(func, costOf(func, functions));
     return [{ kind: "dispatch", kernel: number, bind: [...bind, ...fault], step, cost: costs.get(func)! }];
@@ -173,5 +166,7 @@ export function scheduleOf(program: Program, placement: Placement, limits: Limit
       }
     });
   const list = commands(entry.body);
-  return { schedule: { cuts, kernels, commands: list }, text: texts.join("\n"), features };
+  const { arena: cuts, weights: weightCuts } = buffers.cuts;
+  const schedule = { cuts, ...(weightCuts.length > 1 ? { weightCuts } : {}), kernels, commands: list };
+  return { schedule, text: texts.join("\n"), features, split, excess };
 }

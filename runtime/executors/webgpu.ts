@@ -4,7 +4,7 @@ import { errors, SparsecError, said } from "../diagnostics.ts";
 import type { Code, DeviceExecutor, DeviceInstance, DeviceJob, DeviceResult } from "../executor.ts";
 import { doubt, type Opened, openDevice, unsupported } from "./webgpu/device.ts";
 import { createPorts, createResources } from "./webgpu/resources.ts";
-import { createRunner, type Runner } from "./webgpu/run.ts";
+import { createRunner, type Runner, stagingOf } from "./webgpu/run.ts";
 
 /** Milliseconds in which a device that was lost says so, after something failed on it. */
 const TO_SAY_SO = 200;
@@ -36,7 +36,7 @@ const open: DeviceExecutor["open"] = async (code, variant, setting) => {
   const extents = new Map<number, number>();
 
   const start = async (): Promise<Live> => {
-    const opened = await openDevice(variant, setting);
+    const opened = await openDevice(variant, setting, stagingOf(variant, ports).size);
     const { device } = opened;
     let live: Live | undefined;
     let lost: string | undefined;

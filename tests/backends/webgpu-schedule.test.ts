@@ -34,7 +34,7 @@ async function scheduled(...kernels: readonly (readonly Func[])[]) {
     body: kernels.map((k) => callStmt(k.at(-1)!.name, [advance(arena, i32(0)), advance(arena, i32(1024))])),
   };
   const program = { name: "several", entry: "run", functions: [...kernels.flat(), run], faults: [] };
-  const placement = { weights: 0, arena: 2048, cuts: [0, 1024], steps: kernels.map(() => 0) };
+  const placement = { weights: 0, arena: 2048, cuts: [0, 1024], weightCuts: [0], steps: kernels.map(() => 0) };
   const { schedule, files } = await webgpu.emit(program, webgpu.variants[0]!, placement);
   return { schedule: schedule!, text: String(files["model.wgsl"]) };
 }

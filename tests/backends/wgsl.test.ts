@@ -13,6 +13,7 @@ import type { ArtifactFiles } from "../../runtime/artifact.ts";
 import { elementwiseCases } from "../conformance/elementwise.ts";
 import { familyCases } from "../conformance/families.ts";
 import { sketch } from "../conformance/sketch.ts";
+import { bindAtMost } from "../support/bind-at-most.ts";
 import { optionsOf } from "../support/model-options.ts";
 import { sharedModels } from "../support/models.ts";
 import { nagaProblems, nagaSkipped } from "../support/naga.ts";
@@ -42,7 +43,7 @@ describe.skipIf(webgpuSkipped() !== undefined)("WGSL", () => {
       if (c.dtype === "f64") continue;
       const { graph } = sketch(c, standardOps, types);
       const names = graph.outputs.map((_, k) => `y${k}`);
-      gather((await compileGraph(graph, names, { backends: [webgpu] })).artifact, c.name);
+      for (const backend of [webgpu, bindAtMost(256)]) gather((await compileGraph(graph, names, { backends: [backend] })).artifact, c.name);
     }
     expect(texts.size).toBeGreaterThan(200);
   });

@@ -23,6 +23,7 @@ test("a good one comes back the same, with whatever conditions", () => {
   const flag = { region: "arena", offset: 257, bytes: 1 } as const;
   const extent = { region: "arena", offset: 512, bytes: 8 } as const;
   const cond: Condition = { kind: "both", a: { kind: "flag", flag }, b: { kind: "less", a: extent, b: -3 } };
+  given.variants[0].schedule.weightCuts = [0, 256, 512];
   given.variants[0].schedule.commands = [
     { kind: "if", cond, then: body, else: [] },
     { kind: "while", cond: { kind: "flag", flag: 0 }, body },
@@ -41,7 +42,10 @@ test.each<[string, unknown, string]>([
   ["schedule.cuts.1", 252, `${at}.cuts[1]): 252; expected`],
   ["schedule.cuts.1", 512, `${at}.cuts[2]): 512; expected`],
   ["schedule.cuts.4", 1088, `${at}.cuts[4]): 1088; expected`],
-  ["schedule.cuts.1", 8, "toy (variants[0].inputs[0]): bytes 0 to 16 of arena, where a buffer ends at 8"],
+  ["schedule.cuts.1", 8, `${at}.commands[0].bind[0]): bytes 256 to 260 of a buffer from 8 on cannot be bound`],
+  ["schedule.weightCuts", [0, 776], `${at}.weightCuts[1]): 776; expected 0, then larger multiples of 8 below 776`],
+  ["schedule.weightCuts", [0, 248], `${at}.commands[1].bind[1]): bytes 256 to 276 of a buffer from 248 on cannot be bound`],
+  ["schedule.weightCuts", [0, 16], `${at}.commands[1].bind[0]): bytes 0 to 20 of weights, where a buffer ends at 16`],
   ["schedule.kernels.1.name", "product", `${at}.kernels[1]): the name "product" is taken, or none`],
   ["schedule.kernels.1.name", "a\nb", `${at}.kernels[1]): the name`],
   ["schedule.kernels.1.access.0", "write", `${at}.kernels[1].access[0]): expected "read" or "readwrite", found "write"`],

@@ -33,7 +33,7 @@ export async function gridArtifact(kernel: GridKernel, variants: readonly Varian
   const files = new Map<string, Uint8Array>([["weights.bin", new Uint8Array(0)]]);
   const emitted: VariantManifest[] = [];
   for (const variant of variants) {
-    const placement = { weights: 16, arena: start + y, cuts: [0, start], steps: [0] };
+    const placement = { weights: 16, arena: start + y, cuts: [0, start], weightCuts: [0], steps: [0] };
     const { code, files: own, schedule, uses = [] } = await webgpu.emit(legalize(gridProgram(kernel), variant.can), variant, placement);
     for (const [name, text] of Object.entries(own)) files.set(name, new TextEncoder().encode(String(text)));
     emitted.push({

@@ -1,8 +1,9 @@
 // Finds WebGPU, in browsers and by the package `webgpu` in Node, and opens a device with what a variant needs and no more.
 
-import type { VariantManifest } from "../../artifact.ts";
+import type { Schedule, VariantManifest } from "../../artifact.ts";
 import { errors, said } from "../../diagnostics.ts";
 import type { Requirements, Wants } from "../../executor.ts";
+import { cutsOf } from "../../schedule.ts";
 
 /** What every device has; more must be asked for. */
 const DEFAULTS = { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 } as const;
@@ -93,25 +94,32 @@ export const doubt = async (_: Requirements, { gpu }: Wants = {}): Promise<strin
 };
 
 /** The least limits by which a variant's buffers can be made and bound, where those of every device do not do. */
-const sizesOf = ({ weights, arena, schedule }: VariantManifest): Record<string, number> => {
-  const { cuts, commands } = schedule!;
-  const pieces = cuts.map((cut, i) => (cuts[i + 1] ?? arena) - cut);
-  const bound = (list: typeof commands): number =>
-    list.reduce((most, c) => {
-      if (c.kind === "dispatch") return c.bind.reduce((m, b) => Math.max(m, b.bytes), most);
-      return c.kind === "if" ? Math.max(most, bound(c.then), bound(c.else)) : Math.max(most, bound(c.body));
-    }, 0);
-  const sizes = { maxBufferSize: pieces.reduce((m, n) => Math.max(m, n), weights) + 16, maxStorageBufferBindingSize: bound(commands) };
+const sizesOf = (variant: VariantManifest, staging: number): Record<string, number> => {
+  const schedule = variant.schedule!;
+  const most = (sizes: readonly number[]): number => sizes.reduce((m, n) => Math.max(m, n), 0);
+  const bound = (list: Schedule["commands"]): number =>
+    most(
+      list.map((c) => {
+        if (c.kind === "dispatch") return most(c.bind.map((b) => b.bytes));
+        return c.kind === "if" ? Math.max(bound(c.then), bound(c.else)) : bound(c.body);
+      }),
+    );
+  const buffer = (region: "weights" | "arena"): number =>
+    most(cutsOf(schedule, region).map((cut, i, cuts) => (cuts[i + 1] ?? variant[region]) - cut));
+  const sizes = {
+    maxBufferSize: Math.max(buffer("weights") + 16, buffer("arena") + 16, staging),
+    maxStorageBufferBindingSize: bound(schedule.commands),
+  };
   return Object.fromEntries(Object.entries(sizes).filter(([name, size]) => size > DEFAULTS[name as keyof typeof DEFAULTS]));
 };
 
-/** The caller's device, or one of our own with what the variant needs. Throws `no-webgpu`, or an Error that says why there is none. */
-export const openDevice = async (variant: VariantManifest, { gpu, profile }: Wants): Promise<Opened> => {
+/** The caller's device, or one of our own with what the variant needs, and a buffer of `staging` bytes. Throws `no-webgpu`, or an Error that says why there is none. */
+export const openDevice = async (variant: VariantManifest, { gpu, profile }: Wants, staging: number): Promise<Opened> => {
   const adapter = gpu ? undefined : await findAdapter();
   const capable: Capable = gpu ?? adapter!;
   const { features, limits } = needsOf(variant);
   const requiredLimits = { ...limits };
-  for (const [name, size] of Object.entries(sizesOf(variant))) requiredLimits[name] = Math.max(size, requiredLimits[name] ?? 0);
+  for (const [name, size] of Object.entries(sizesOf(variant, staging))) requiredLimits[name] = Math.max(size, requiredLimits[name] ?? 0);
   const reason = await lacking(capable, { features, limits: requiredLimits });
   if (reason !== undefined) throw new Error(reason);
   if (gpu)

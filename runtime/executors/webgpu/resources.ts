@@ -2,7 +2,7 @@
 
 import type { Bound, Command, Manifest, Schedule, Slot, VariantManifest } from "../../artifact.ts";
 import { ARRAYS } from "../../dtype.ts";
-import { pieceOf } from "../../schedule.ts";
+import { cutsOf, pieceOf } from "../../schedule.ts";
 import { fillImage } from "../../sections.ts";
 import { compile, createLayouts } from "./pipelines.ts";
 import { scoped, USAGE, words } from "./scopes.ts";
@@ -15,12 +15,20 @@ export interface Range {
   readonly offset: number;
 }
 
+/** A piece of a tensor that lies in one buffer: `bytes` of it, after `from` others. */
+export interface Piece extends Range {
+  readonly from: number;
+  readonly bytes: number;
+}
+
 export interface Resources {
   readonly pipelines: readonly GPUComputePipeline[];
   readonly groups: ReadonlyMap<Dispatch, GPUBindGroup>;
   readonly fault: GPUBuffer;
-  /** Where bytes of a region lie. */
+  /** Where a byte of a region lies. */
   find(place: Pick<Bound, "region" | "offset">): Range;
+  /** Where many bytes lie, one after the other. */
+  pieces(place: Pick<Slot, "region" | "offset">, bytes: number): readonly Piece[];
   destroy(): void;
 }
 
@@ -62,16 +70,24 @@ export const createResources = async (
   const compiling = compile(device, name, variant.code, text, schedule.kernels, layouts);
   compiling.catch(() => {});
   try {
-    const { weights, pieces, fault } = await scoped(device, name, () => createBuffers(device, variant, schedule, buffers));
-    const image = new Uint8Array(weights.getMappedRange(), 0, variant.weights);
+    const { weights, mapped, image, arena, fault } = await scoped(device, name, () => createBuffers(device, variant, schedule, buffers));
     if (variant.sections.length) fillImage(image, await file, variant.sections);
     keepConstants(image, variant.outputs, ports);
-    weights.unmap();
+    const weightCuts = cutsOf(schedule, "weights");
+    if (mapped.length > 1) mapped.forEach((memory, i) => memory.set(image.subarray(weightCuts[i], weightCuts[i + 1])));
+    for (const buffer of weights) buffer.unmap();
     const find: Resources["find"] = ({ region, offset }) => {
       if (region === "fault") return { buffer: fault, offset };
-      if (region === "weights") return { buffer: weights, offset };
-      const piece = pieceOf(schedule.cuts, offset);
-      return { buffer: pieces[piece]!, offset: offset - schedule.cuts[piece]! };
+      const cuts = cutsOf(schedule, region);
+      const piece = pieceOf(cuts, offset);
+      return { buffer: (region === "weights" ? weights : arena)[piece]!, offset: offset - cuts[piece]! };
+    };
+    const pieces: Resources["pieces"] = ({ region, offset }, bytes) => {
+      const inner = cutsOf(schedule, region).filter((cut) => cut > offset && cut < offset + bytes);
+      const bounds = [offset, ...inner, offset + bytes];
+      return bounds
+        .slice(1)
+        .map((to, i) => ({ ...find({ region, offset: bounds[i]! }), from: bounds[i]! - offset, bytes: to - bounds[i]! }));
     };
     const groupOf = ({ kernel, bind }: Dispatch): GPUBindGroup => {
       const entries = bind.map((bound, binding) => ({ binding, resource: { ...find(bound), size: bound.bytes } }));
@@ -79,14 +95,14 @@ export const createResources = async (
     };
     const pipelines = await compiling;
     const groups = await scoped(device, name, () => new Map(dispatches(schedule.commands).map((c) => [c, groupOf(c)])));
-    return { pipelines, groups, fault, find, destroy };
+    return { pipelines, groups, fault, find, pieces, destroy };
   } catch (thrown) {
     destroy();
     throw thrown;
   }
 };
 
-const createBuffers = (device: GPUDevice, { weights, arena }: VariantManifest, { cuts }: Schedule, all: GPUBuffer[]) => {
+const createBuffers = (device: GPUDevice, variant: VariantManifest, schedule: Schedule, all: GPUBuffer[]) => {
   const create = (label: string, bytes: number, mappedAtCreation = false): GPUBuffer => {
     // Whole i64s, which conditions are read as, and never none.
     const size = Math.ceil(Math.max(bytes, 1) / 16) * 16;
@@ -94,11 +110,13 @@ const createBuffers = (device: GPUDevice, { weights, arena }: VariantManifest, {
     all.push(buffer);
     return buffer;
   };
-  return {
-    weights: create("weights", weights, true),
-    pieces: cuts.map((cut, i) => create(`arena from ${cut}`, (cuts[i + 1] ?? arena) - cut)),
-    fault: create("fault", 4),
-  };
+  const region = (name: "weights" | "arena"): readonly GPUBuffer[] =>
+    cutsOf(schedule, name).map((cut, i, cuts) => create(`${name} from ${cut}`, (cuts[i + 1] ?? variant[name]) - cut, name === "weights"));
+  const weights = region("weights");
+  const mapped = weights.map((buffer) => new Uint8Array(buffer.getMappedRange()));
+  // What is filled goes over the edges of buffers.
+  const image = mapped.length === 1 ? mapped[0]!.subarray(0, variant.weights) : new Uint8Array(variant.weights);
+  return { weights, mapped, image, arena: region("arena"), fault: create("fault", 4) };
 };
 
 const keepConstants = (image: Uint8Array, outputs: readonly Slot[], ports: Ports): void => {

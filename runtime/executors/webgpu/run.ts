@@ -17,6 +17,18 @@ export interface Runner {
   destroy(): void;
 }
 
+/** The buffer by which results come to the host: the fault word, the extents at `places`, the outputs from `starts` on. */
+export const stagingOf = ({ outputs }: VariantManifest, ports: Ports) => {
+  const places = [...new Set(outputs.flatMap(({ extents }) => extents.filter(isDynamic).map(({ at }) => at)))];
+  const starts: number[] = [];
+  let size = 8 + 8 * places.length;
+  for (const { byteLength } of ports.outputs) {
+    starts.push(size);
+    size += Math.ceil(byteLength / 8) * 8;
+  }
+  return { places, starts, size };
+};
+
 /** `extents` holds, after a run, the extents of outputs that only it knew, by their places in the arena. */
 export const createRunner = async (
   device: GPUDevice,
@@ -29,15 +41,8 @@ export const createRunner = async (
 ): Promise<Runner> => {
   const { name } = manifest;
   const { kernels, commands } = variant.schedule!;
-  const { find, fault } = resources;
-  // The staging buffer: the fault word, the extents, the outputs.
-  const places = [...new Set(variant.outputs.flatMap(({ extents }) => extents.filter(isDynamic).map(({ at }) => at)))];
-  const starts: number[] = [];
-  let size = 8 + 8 * places.length;
-  for (const { byteLength } of ports.outputs) {
-    starts.push(size);
-    size += Math.ceil(byteLength / 8) * 8;
-  }
+  const { find, pieces, fault } = resources;
+  const { places, starts, size } = stagingOf(variant, ports);
   const faulty = variant.faults.length > 0;
   const { stopwatch, submitter, conditions, staging } = await scoped(device, name, () => {
     const stopwatch = profile && device.features.has("timestamp-query") ? createStopwatch(device, variant.steps.length) : undefined;
@@ -58,10 +63,10 @@ export const createRunner = async (
   const bring = (inputs: DeviceJob["inputs"]): void => {
     if (faulty) device.queue.writeBuffer(fault, 0, NO_FAULT);
     for (const [i, slot] of variant.inputs.entries()) {
-      const { buffer, offset } = find(slot);
       const [given, memory] = [inputs[i], ports.inputs[i]!];
-      if (given) submitter.encoder().copyBufferToBuffer(given, 0, buffer, offset, memory.byteLength);
-      else device.queue.writeBuffer(buffer, offset, memory);
+      for (const { buffer, offset, from, bytes } of pieces(slot, memory.byteLength))
+        if (given) submitter.encoder().copyBufferToBuffer(given, from, buffer, offset, bytes);
+        else device.queue.writeBuffer(buffer, offset, memory, from, bytes);
     }
   };
   const isConstant = (i: number): boolean => variant.outputs[i]!.region === "weights";
@@ -73,8 +78,8 @@ export const createRunner = async (
     );
   };
   const copyOut = (i: number, to: GPUBuffer, at: number): void => {
-    const { buffer, offset } = find(variant.outputs[i]!);
-    submitter.encoder().copyBufferToBuffer(buffer, offset, to, at, ports.outputs[i]!.byteLength);
+    for (const { buffer, offset, from, bytes } of pieces(variant.outputs[i]!, ports.outputs[i]!.byteLength))
+      submitter.encoder().copyBufferToBuffer(buffer, offset, to, at + from, bytes);
   };
 
   const readBack = async (outputs: readonly number[]): Promise<number> => {

@@ -336,12 +336,16 @@ function print(e: Expr, p: Printer): Printed {
       return apply(`bitcast<${typeText(e.type, p.func)}>`, a);
     }
     case "wrap": {
-      if (e.to === "f16") return fail(p, "a wrap to f16");
-      const [bits, signed] = NARROW[e.to];
       const a = print(e.a, p);
+      if (e.to === "f16") {
+        p.need("shader-f16");
+        return apply("f32", apply("f16", a));
+      }
+      const [bits, signed] = NARROW[e.to];
       return signed ? atom(`extractBits(${a.text}, 0u, ${bits}u)`) : infix("&", a, atom(String(2 ** bits - 1)));
     }
     case "load": {
+      if (e.memory === "f16") p.need("shader-f16");
       const text = loadText(p.root(e.ptr), e.memory, pointerText(e.ptr, p), e.offset, p.func);
       return atom(text);
     }

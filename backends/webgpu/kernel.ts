@@ -79,7 +79,7 @@ class Module {
     seen.add(key);
     const find = rootsIn(func, roots);
     const divide = (root: Root, test: (by: number) => boolean): void => {
-      while (root.divisor > 1 && !test(root.divisor)) root.divisor /= root.divisor === 4 ? 4 : 2;
+      while (root.divisor > 1 && !test(root.divisor)) root.divisor /= 2;
     };
     const call = (name: string, args: readonly Expr[]): void => {
       const callee = this.#functions.get(name)!;
@@ -216,6 +216,7 @@ function printBody(func: Func, body: readonly Stmt[], p: Printer, indent: string
       case "set":
         return line(`${safe(s.name)} = ${text(s.value)};`);
       case "store":
+        if (s.memory === "f16") p.need("shader-f16");
         return line(storeText(p.root(s.ptr), s.memory, pointerText(s.ptr, p), s.offset, text(s.value), func.name));
       case "for": {
         const i = safe(s.name);

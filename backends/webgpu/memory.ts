@@ -4,7 +4,7 @@ import type { MemoryType } from "../../ir/kernel/types.ts";
 import { errors } from "./diagnostics.ts";
 
 /** How the elements of a buffer are declared. */
-export type Element = "f32" | "i32" | "u32" | "vec2u" | "vec4f" | "vec4i" | "atomic<u32>";
+export type Element = "f32" | "i32" | "u32" | "vec2u" | "vec4f" | "vec4i" | "atomic<u32>" | "f16";
 
 /** A buffer or a shared array that pointers of a kernel point into. */
 export interface Root {
@@ -27,7 +27,7 @@ export interface Windows {
   readonly bytes: number;
 }
 
-const BYTES: Readonly<Record<Element, number>> = { f32: 4, i32: 4, u32: 4, vec2u: 8, vec4f: 16, vec4i: 16, "atomic<u32>": 4 };
+const BYTES: Readonly<Record<Element, number>> = { f32: 4, i32: 4, u32: 4, vec2u: 8, vec4f: 16, vec4i: 16, "atomic<u32>": 4, f16: 2 };
 const ALIKE: Readonly<Partial<Record<MemoryType, Element>>> = {
   f32: "f32",
   i32: "i32",
@@ -36,6 +36,7 @@ const ALIKE: Readonly<Partial<Record<MemoryType, Element>>> = {
   u64: "vec2u",
   f32x4: "vec4f",
   i32x4: "vec4i",
+  f16: "f16",
 };
 /** Types of which several lie in a word: a store of one must leave the others alone. */
 const NARROW: Readonly<Partial<Record<MemoryType, { readonly bits: number; readonly signed: boolean }>>> = {
@@ -55,7 +56,9 @@ export function elementOf(root: Root): Element {
       return root.divisor % BYTES[own] === 0 || BYTES[own] === 4 ? own : own === "vec4f" ? "f32" : "u32";
     }),
   );
-  if (kinds.size === 1) return [...kinds][0]!;
+  const only = kinds.size === 1 ? [...kinds][0]! : undefined;
+  if (root.stores.has("f16") && only !== "f16") return "atomic<u32>";
+  if (only) return only;
   return kinds.size === 2 && kinds.has("f32") && kinds.has("vec4f") ? "f32" : "u32";
 }
 
@@ -132,6 +135,7 @@ export function loadText(root: Root, memory: MemoryType, pointer: string, offset
   const element = elementOf(root);
   const index = indexText(root, pointer, offset);
   if (VALUE[element] === memory || (element === "vec2u" && (memory === "i64" || memory === "u64"))) return read(root, index);
+  if (element === "f16" && memory === "f16") return `f32(${read(root, index)})`;
   if (BYTES[element] !== 4) return fail(func, `a load of ${memory} from ${element}`);
   switch (memory) {
     case "f32":
@@ -146,6 +150,11 @@ export function loadText(root: Root, memory: MemoryType, pointer: string, offset
       const of = SCALAR[memory];
       const lanes = [0, 1, 2, 3].map((n) => word(root, plus("i", n), of)).join(", ");
       return `${accessor(root, memory, () => `fn NAME(i: i32) -> vec4<${of}> { return vec4<${of}>(${lanes}); }`)}(${index})`;
+    }
+    case "f16": {
+      const pair = `bitcast<vec2<f16>>(${word(root, "i >> 2u", "u32")})`;
+      const name = accessor(root, memory, () => `fn NAME(i: i32) -> f32 { return f32(${pair}[(u32(i) >> 1u) & 1u]); }`);
+      return `${name}(${byteText(root, pointer, offset)})`;
     }
     default: {
       const narrow = NARROW[memory];
@@ -179,6 +188,7 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
   const index = indexText(root, pointer, offset);
   if (VALUE[element] === memory || (element === "vec2u" && (memory === "i64" || memory === "u64")))
     return update(root, "set", index, value);
+  if (element === "f16" && memory === "f16") return update(root, "set", index, `f16(${value})`);
   if (BYTES[element] !== 4) return fail(func, `a store of ${memory} to ${element}`);
   const put = (at: string, text: string, from: "f32" | "i32" | "u32"): string => {
     const own = valueType(element);
@@ -199,12 +209,13 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
       return `${accessor(root, `put_${memory}`, () => `fn NAME(i: i32, v: vec4<${of}>) { ${lanes} }`)}(${index}, ${value});`;
     }
     default: {
-      const narrow = NARROW[memory];
+      const narrow = memory === "f16" ? NARROW.u16 : NARROW[memory];
       if (!narrow) return fail(func, `a store of ${memory}`);
       const mask = `${2 ** narrow.bits - 1}u`;
       const name = accessor(root, `put_${memory}`, () => {
-        const type = memory === "bool" ? "bool" : "i32";
-        const bits = memory === "bool" ? "u32(v)" : `(u32(v) & ${mask})`;
+        const type = memory === "bool" ? "bool" : memory === "f16" ? "f32" : "i32";
+        const half = "bitcast<u32>(vec2<f16>(f16(v), 0h))";
+        const bits = memory === "bool" ? "u32(v)" : memory === "f16" ? half : `(u32(v) & ${mask})`;
         return `fn NAME(i: i32, v: ${type}) {
   let shift = (u32(i) & 3u) << 3u;
   ${update(root, "and", "i >> 2u", `~(${mask} << shift)`)}

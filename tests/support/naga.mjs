@@ -2,7 +2,7 @@
 
 const texts = JSON.parse(Deno.readTextFileSync(Deno.args[0]));
 const adapter = await navigator.gpu.requestAdapter();
-const device = await adapter.requestDevice();
+const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16", "subgroups"].filter((name) => adapter.features.has(name)) });
 const problems = [];
 for (const code of texts) {
   device.pushErrorScope("validation");

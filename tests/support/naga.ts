@@ -11,6 +11,10 @@ import { projectRoot } from "./shared.ts";
 /** Why shaders are not shown to naga (printed), or undefined. Throws where SPARSEC_REQUIRE lists engines. */
 export const nagaSkipped = (): string | undefined => (deno().path === undefined ? "there is no deno" : undefined);
 
+/** The line of a problem that names an extension which naga, or deno's device, does not have. */
+export const extensionLacking = (problem: string | null): string | undefined =>
+  /^.*(?:enable-)?extension.* (?:not|unsupported).*$/m.exec(problem ?? "")?.[0];
+
 /** What naga says against each WGSL text, or null when it is valid. */
 export async function nagaProblems(texts: readonly string[]): Promise<readonly (string | null)[]> {
   const folder = await mkdtemp(join(tmpdir(), "sparsec-naga-"));

@@ -25,6 +25,7 @@ export const CONFIG_FIELDS = [
   "constants",
   "sparsity",
   "threads",
+  "quantize",
   "passes",
   "ops",
   "external",

@@ -7,6 +7,9 @@ import { SparsecError } from "../ir/diagnostics.ts";
 import type { TypedArray } from "../ir/dtype.ts";
 import type { Graph } from "../ir/graph.ts";
 import type { OpDef } from "../ir/op.ts";
+import type { Tensor } from "../ir/tensor.ts";
+import type { Inputs } from "../runtime/index.ts";
+import { load } from "../runtime/index.ts";
 import type { Artifact } from "./artifact.ts";
 import type { Backend } from "./backend.ts";
 import { type Compiled, compileGraph } from "./compile.ts";
@@ -18,8 +21,21 @@ import { decodeModel } from "./onnx/proto/decode.ts";
 import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
 import type { Pass } from "./pass.ts";
 import { placeOn } from "./passes/place.ts";
-import { defaultPipeline, type Pipeline } from "./pipeline.ts";
+import { quantizeBlocks } from "./passes/quantize-blocks.ts";
+import { defaultPipeline, type Pipeline, runPipeline } from "./pipeline.ts";
 import { targetOf } from "./placement.ts";
+import type { OpenGraph } from "./quantize/observe.ts";
+import { type Quantization, type QuantizationReport, quantize } from "./quantize/quantize.ts";
+import { type Stacked, samplesOf } from "./quantize/samples.ts";
+import type { SchemeOptions } from "./quantize/scheme.ts";
+
+/** What becomes of a float model's weights and activations. */
+export interface QuantizeOptions extends SchemeOptions {
+  /** Typical inputs, by name, with an axis of samples in front: a hundred do. */
+  readonly calibrate?: Stacked;
+  /** Other inputs, with `labels`: the classes that the first output should name. Accuracy is measured on them, before and after. */
+  readonly evaluate?: Stacked;
+}
 
 export interface CompileOptions {
   /**
@@ -41,6 +57,8 @@ export interface CompileOptions {
   readonly sparsity?: "auto" | "off";
   /** Whether to write variants that threads can share, too: twice the code, the same weights. Default false. */
   readonly threads?: boolean;
+  /** Rounds weights, and activations, to small integers. */
+  readonly quantize?: QuantizeOptions;
   /** The passes to run, in order; or what makes them of the default ones. */
   readonly passes?: Pipeline | ((defaults: Pipeline) => Pipeline);
   /** Operators of your own, and how ONNX nodes become them. */
@@ -124,19 +142,61 @@ export async function importModel(model: string | Uint8Array, options: CompileOp
   });
 }
 
+/** Runs graphs here, on the variant that all engines compute the same bits with. */
+const openGraph: OpenGraph = async (graph) => {
+  const names = graph.outputs.map((_, k) => `y${k}`);
+  const baseline = { ...wasm, variants: wasm.variants.filter((v) => v.name === "baseline") };
+  const { artifact } = await compileGraph(graph, names, { backends: [baseline], report: false });
+  const model = await load(artifact, { device: "wasm" });
+  const ports = model.inputs.map((p) => p.name);
+  return {
+    run(sample) {
+      // All of our arrays are on plain buffers, as the runtime asks.
+      const results = model.runSync(Object.fromEntries(ports.map((name, i) => [name, sample[i]!])) as unknown as Inputs);
+      return names.map((name) => results[name]! as Tensor);
+    },
+    dispose: () => model.dispose(),
+  };
+};
+
+export interface QuantizedPipeline extends Quantization {
+  /** The passes with `quantize-blocks` among them, where weights have their last values. */
+  readonly pipeline: Pipeline;
+}
+
+/** Finds out how to quantize a graph, after the passes that come before. Errors: `bad-option`, `no-samples`, `bad-samples`, `no-labels`. */
+export async function quantizePipeline(graph: Graph, asked: QuantizeOptions, options: CompileOptions = {}): Promise<QuantizedPipeline> {
+  const pipeline = resolvePipeline(options);
+  const names = pipeline.map((p) => p.name);
+  const at = 1 + Math.max(names.indexOf("recognize"), names.indexOf("fold-batchnorm"));
+  options.onStage?.("quantize");
+  const { graph: ready } = runPipeline(graph, pipeline.slice(0, at));
+  const found = await quantize(
+    ready,
+    asked,
+    {
+      calibration: asked.calibrate && samplesOf(ready.params, asked.calibrate),
+      evaluation: asked.evaluate && samplesOf(ready.params, asked.evaluate),
+    },
+    openGraph,
+  );
+  return { ...found, pipeline: pipeline.toSpliced(at, 0, quantizeBlocks(found)) };
+}
+
 /** Compiles a model and tells what was decided. Errors: coded, naming file, node and tensor. */
 export async function compileModel(
   model: string | Uint8Array,
   options: CompileOptions = {},
-): Promise<Compiled & { readonly notes: readonly string[] }> {
+): Promise<Compiled & { readonly notes: readonly string[]; readonly quantization?: QuantizationReport }> {
   options.onStage?.("read");
   const { graph, outputs, notes } = await importModel(model, options);
+  const quantized = options.quantize && (await quantizePipeline(graph, options.quantize, options));
   const compiled = await compileGraph(graph, outputs, {
     backends: resolveBackends(options),
     place: resolvePlace(options),
     sparsity: options.sparsity,
     threads: options.threads,
-    pipeline: resolvePipeline(options),
+    pipeline: quantized ? quantized.pipeline : resolvePipeline(options),
     types: options.types,
     report: options.report,
     profile: options.profile,
@@ -146,7 +206,7 @@ export async function compileModel(
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
-  return { ...compiled, notes };
+  return { ...compiled, notes, ...(quantized ? { quantization: quantized.report } : {}) };
 }
 
 /** Compiles a model to an artifact. */
@@ -163,6 +223,9 @@ export type { CostFile, Costs } from "./cost/costs.ts";
 export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
 export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
+export type { LayerReport, QuantizationReport } from "./quantize/quantize.ts";
+export type { Stacked } from "./quantize/samples.ts";
+export type { SchemeOptions } from "./quantize/scheme.ts";
 export type { NodeReport, PartReport, VariantReport } from "./report.ts";
 export type { SparsityFinding } from "./sparsity/finding.ts";
 export type { TypedArray };

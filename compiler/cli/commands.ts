@@ -47,6 +47,35 @@ const imposing = {
     description: "zeroes weights first, to tell what pruning would buy in speed",
   },
 } as const satisfies ArgsDef;
+/** How weights and activations become small integers. */
+const rounding = {
+  block: {
+    type: "enum",
+    options: ["tensor", "channel", "32", "64", "128"],
+    description: "weights that share a scale (default channel; 32 for int4)",
+  },
+  range: {
+    type: "enum",
+    options: ["min-max", "percentile", "mse"],
+    description: "how limits of activations follow from samples (default min-max)",
+  },
+  calibrate: { type: "string", valueHint: "FOLDER|FILE.npz", description: "samples by input, stacked along a first axis" },
+  evaluate: {
+    type: "string",
+    valueHint: "FOLDER|FILE.npz",
+    description: "other samples, with an array 'labels': accuracy before and after",
+  },
+  correct: { type: "boolean", description: "brings each channel's mean and deviation back to the float model's" },
+  "max-loss": { type: "string", valueHint: "POINTS", description: "keeps the worst layers float until no more is lost on the samples" },
+} as const satisfies ArgsDef;
+const quantizing = {
+  quantize: {
+    type: "enum",
+    options: ["int8", "int4", "int8-weights", "int4-weights"],
+    description: "rounds weights, and activations, to small integers",
+  },
+  ...rounding,
+} as const satisfies ArgsDef;
 /** What decides how it runs. */
 const running = {
   device: { type: "string", valueHint: "wasm|js", description: "what to run on (default auto)" },
@@ -82,10 +111,12 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       ...compiling,
       ...placing,
       ...imposing,
+      ...quantizing,
       json,
     },
     [
       "sparsec compile model.onnx",
+      "sparsec compile model.onnx --quantize int8 --calibrate samples.npz --evaluate labelled.npz",
       "sparsec compile model.onnx -o out.sparsec --backend wasm,js --dim batch=1 --const sr=16000",
       "sparsec compile model.onnx --place auto --backend wasm",
     ],
@@ -113,6 +144,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       model: model("an artifact's folder or an .onnx file"),
       device: { type: "string", valueHint: "wasm:relaxed", description: "the variant to show (default: the first)" },
       ...imposing,
+      ...quantizing,
       profile: { type: "string", valueHint: "trace.json", description: "runs it and shows times; the file opens in Perfetto" },
       ...feeding,
       ...compiling,
@@ -133,6 +165,7 @@ export const commands: ReadonlyMap<string, Command> = new Map([
       model: model("an artifact's folder or an .onnx file"),
       ...feeding,
       ...imposing,
+      ...quantizing,
       seconds: { type: "string", valueHint: "3", description: "how long to measure each engine (default 3)" },
       vs: {
         type: "string",

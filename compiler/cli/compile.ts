@@ -6,6 +6,7 @@ import type { SparsityFinding } from "../index.ts";
 import { compileModel } from "../index.ts";
 import type { Run } from "./commands.ts";
 import { settings } from "./options.ts";
+import { quantizationLines } from "./quantizing.ts";
 import { bytes, percent, table } from "./table.ts";
 
 /** Zeros in the weights of products and convolutions, and how many of those are stored without them. */
@@ -23,7 +24,7 @@ export const run: Run = async (flags, terminal) => {
   const folder = flags.one("out") ?? defaultFolder(model);
   const { options } = await settings(flags, terminal);
   const start = performance.now();
-  const { artifact, report, notes } = await compileModel(model, {
+  const { artifact, report, notes, quantization } = await compileModel(model, {
     types: true,
     ...options,
     threads: flags.is("threads") ?? options.threads ?? false,
@@ -57,6 +58,7 @@ export const run: Run = async (flags, terminal) => {
       ...(parts.length > 0 ? { parts } : {}),
       files,
       zeros,
+      ...(quantization ? { quantization } : {}),
       notes: [...notes, ...report.notes],
       ms,
     });
@@ -81,6 +83,9 @@ export const run: Run = async (flags, terminal) => {
   ];
   const rows = [...variants.map((v) => row(v)), ...parts.flatMap((part, k) => part.map((v) => row(v, `part ${k + 1}, `)))];
   for (const line of table([["variant", "steps", "code", "weights", "arena"], ...rows], new Set([1, 2, 3, 4]))) terminal.out(`  ${line}`);
+  for (const line of quantization ? quantizationLines(quantization) : []) terminal.out(`  ${line}`);
+  for (const { pass, node, message } of report.notes)
+    if (pass === "quantize-blocks") terminal.note(`warning: ${node === undefined ? "" : `${node}: `}${message}`);
   if (report.notes.length > 0) terminal.out(`  ${report.notes.length} notes of passes: see sparsec explain`);
   terminal.out(`\nnext: sparsec run ${folder} --random 1\n      sparsec explain ${folder}`);
   return 0;

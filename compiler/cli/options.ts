@@ -10,6 +10,7 @@ import { type Imposed, imposeSparsity } from "../passes/impose-sparsity.ts";
 import { readCosts } from "./cost-file.ts";
 import { type Flags, integer, pair, shape, usage } from "./flags.ts";
 import { findConfig, loadConfig, loadDefaults } from "./load-config.ts";
+import { quantizing } from "./quantizing.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface Settings {
@@ -97,6 +98,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const costFile = flags.one("cost") ?? (config.cost === undefined ? undefined : join(dirname(file!), config.cost));
   const cost = costFile === undefined ? undefined : await readCosts(costFile);
   const impose = flags.one("impose-sparsity");
+  const quantize = await quantizing(flags);
   const named = flags.list("backend");
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
   const options: CompileOptions = {
@@ -105,6 +107,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
     ...(place ? { place } : {}),
     ...(sparsity ? { sparsity } : {}),
     ...(impose === undefined ? {} : { passes: imposing(impose, config, terminal) }),
+    ...(quantize ? { quantize } : {}),
     ...(external === undefined ? {} : { external }),
     ...(cost ? { cost } : {}),
     ...(batch === undefined ? {} : { batch: integer("batch", batch, 1) }),

@@ -1,0 +1,91 @@
+// How far a quantized graph lies from the float one: noise of each layer, loss of the outputs, right answers.
+
+import type { Graph } from "../../ir/graph.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import type { Layer } from "./layers.ts";
+import { type OpenGraph, observe, openValues, type Sample } from "./observe.ts";
+import type { Applied } from "./recipe.ts";
+
+/** 10 log10 of signal over noise; infinite where there is no noise. */
+const decibels = (signal: number, noise: number): number => (noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise));
+
+/** The index of the largest element, the first among equals. */
+export function largest(data: ArrayLike<number | bigint>): number {
+  let best = 0;
+  for (let i = 1; i < data.length; i++) if (Number(data[i]) > Number(data[best])) best = i;
+  return best;
+}
+
+/** Whether a tensor is a row of scores, one for each class. */
+export const isScores = ({ shape, data }: Tensor): boolean => data.length > 1 && shape.includes(data.length);
+
+export interface Distance {
+  /** Signal to noise of each layer's result, in dB. */
+  readonly noise: ReadonlyMap<Layer, number>;
+  /** The same of the first output. */
+  readonly output: number;
+  /**
+   * Points lost: of a hundred samples, those whose class is another, where the first output is a row of scores; elsewhere the first output's
+   * error, relative to itself, in hundredths.
+   */
+  readonly loss: number;
+}
+
+/** Squares of what is expected, and of how far that is missed. */
+interface Squares {
+  signal: number;
+  noise: number;
+}
+
+function addSquares(to: Squares, expected: Tensor, actual: Tensor): void {
+  const [e, a] = [expected.data as Float32Array, actual.data as Float32Array];
+  let [s, n] = [0, 0];
+  for (let i = 0; i < e.length; i++) {
+    s += e[i]! ** 2;
+    n += (e[i]! - a[i]!) ** 2;
+  }
+  to.signal += s;
+  to.noise += n;
+}
+
+/** Runs both graphs on the samples. */
+export async function distance(
+  open: OpenGraph,
+  float: Graph,
+  { graph, made }: Applied,
+  layers: readonly Layer[],
+  samples: readonly Sample[],
+): Promise<Distance> {
+  const outs = layers.map((l) => l.out);
+  const expected = await openValues(open, float, [...outs, float.outputs[0]!]);
+  const actual = await openValues(open, graph, [...outs.map((v) => made.get(v)!), graph.outputs[0]!]);
+  const squares = [...layers, undefined].map((): Squares => ({ signal: 0, noise: 0 }));
+  let [changed, scores] = [0, false];
+  try {
+    for (const sample of samples) {
+      const [e, a] = [expected.run(sample), actual.run(sample)];
+      squares.forEach((s, i) => void addSquares(s, e[i]!, a[i]!));
+      const [x, y] = [e.at(-1)!, a.at(-1)!];
+      scores = isScores(x);
+      if (scores && largest(x.data) !== largest(y.data)) changed++;
+    }
+  } finally {
+    expected.dispose();
+    actual.dispose();
+  }
+  const whole = squares.at(-1)!;
+  return {
+    noise: new Map(layers.map((l, i) => [l, decibels(squares[i]!.signal, squares[i]!.noise)])),
+    output: decibels(whole.signal, whole.noise),
+    loss: scores ? (100 * changed) / samples.length : 100 * Math.sqrt(whole.noise / whole.signal),
+  };
+}
+
+/** How many samples of a hundred get the label that is theirs: the largest element of the first output. */
+export async function accuracy(open: OpenGraph, graph: Graph, samples: readonly Sample[], labels: readonly number[]): Promise<number> {
+  let right = 0;
+  await observe(open, graph, [graph.outputs[0]!], samples, ([scores], k) => {
+    if (largest(scores!.data) === labels[k]) right++;
+  });
+  return (100 * right) / samples.length;
+}

@@ -1,0 +1,185 @@
+// Post-training quantization: from a float graph and samples of its inputs to a recipe, and a report of what it costs.
+
+import { type Graph, topological, type Value } from "../../ir/graph.ts";
+import { activationGroups } from "./activations.ts";
+import { roundCompensated } from "./compensate.ts";
+import { correctChannels } from "./correct.ts";
+import { errors } from "./diagnostics.ts";
+import { gramsOf } from "./gram.ts";
+import { type Rounded, roundToNearest } from "./grid.ts";
+import { type Layer, layersOf, rowsOf } from "./layers.ts";
+import { accuracy, type Distance, distance } from "./measure.ts";
+import type { OpenGraph } from "./observe.ts";
+import { limitsOf, stepsOf } from "./ranges.ts";
+import { type ActivationStep, applyRecipe, hasBlocks, type Recipe } from "./recipe.ts";
+import type { Samples } from "./samples.ts";
+import { resolveScheme, type Scheme, type SchemeOptions } from "./scheme.ts";
+
+/** One layer's part of the report. */
+export interface LayerReport {
+  readonly node: string;
+  readonly op: string;
+  readonly shape: readonly number[];
+  /** Type of the weights; f32 where they stayed. */
+  readonly dtype: string;
+  /** What shares a scale: "tensor", "channel", or weights in a block. */
+  readonly block: string;
+  /** Signal to noise of the layer's result against the float model's on the calibration samples, in dB; absent without samples. */
+  readonly noise?: number;
+}
+
+export interface QuantizationReport {
+  readonly scheme: Scheme;
+  readonly layers: readonly LayerReport[];
+  /** Activations that are rounded, counted as values. */
+  readonly activations: number;
+  /** Signal to noise of the first output in dB, and points lost, on the calibration samples. */
+  readonly output?: number;
+  readonly loss?: number;
+  /** Right answers in a hundred, on the samples given for that. */
+  readonly accuracy?: { readonly samples: number; readonly before: number; readonly after: number };
+}
+
+export interface QuantizationNote {
+  readonly message: string;
+  readonly about?: Value;
+}
+
+export interface Quantization {
+  readonly recipe: Recipe;
+  readonly report: QuantizationReport;
+  readonly notes: readonly QuantizationNote[];
+}
+
+export interface Data {
+  /** What ranges, rounding and corrections are taken from. */
+  readonly calibration?: Samples | undefined;
+  /** What accuracy is measured on; not what it was calibrated with. */
+  readonly evaluation?: Samples | undefined;
+}
+
+/** Points beyond which the user is told what to do. */
+const LARGE_LOSS = 5;
+
+/** A layer's own form of the scheme: 4 bits are too few for some, and blocks need columns that are one axis. */
+function schemeFor(layer: Layer, scheme: Scheme): Scheme {
+  const wide: Scheme = scheme.bits === 4 && layer.delicate ? { ...scheme, bits: 8, block: "channel" } : scheme;
+  return typeof wide.block === "number" && !hasBlocks(layer) ? { ...wide, block: "channel" } : wide;
+}
+
+const dtypeName = ({ bits, symmetric }: Scheme): string => `${symmetric ? "i" : "u"}${bits}`;
+
+const weightsOf = (graph: Graph, layer: Layer): Float64Array =>
+  rowsOf(graph.weights.get(layer.node.inputs[layer.weights]!.node.attrs.ref as string), layer.matrix);
+
+async function roundWeights(
+  open: OpenGraph,
+  graph: Graph,
+  layers: readonly Layer[],
+  scheme: Scheme,
+  data: Data,
+): Promise<ReadonlyMap<Layer, Rounded>> {
+  const compensated = layers.filter((l) => l.kind === "product" && schemeFor(l, scheme).bits === scheme.bits);
+  const grams = scheme.compensate && data.calibration ? await gramsOf(open, graph, compensated, data.calibration.samples) : new Map();
+  return new Map(
+    layers.map((l) => {
+      const [xs, own, gram] = [weightsOf(graph, l), schemeFor(l, scheme), grams.get(l)];
+      return [l, gram ? roundCompensated(xs, l.matrix.rows, gram, own) : roundToNearest(xs, l.matrix.rows, own)];
+    }),
+  );
+}
+
+/** The graph's recipe. Errors: those of `resolveScheme`; `no-labels`; `already-quantized`. */
+export async function quantize(graph: Graph, options: SchemeOptions, data: Data, open: OpenGraph): Promise<Quantization> {
+  const { calibration, evaluation } = data;
+  const scheme = resolveScheme(options, calibration !== undefined);
+  if (evaluation && !evaluation.labels) throw errors.noLabels();
+  const quantized = topological(graph.outputs).find((n) => n.op === "quantize" || n.op === "dequantize");
+  if (quantized) throw errors.alreadyQuantized(quantized.locs[0]);
+  const notes: QuantizationNote[] = [];
+  const layers = layersOf(graph).filter((l) => {
+    const finite = weightsOf(graph, l).every(Number.isFinite);
+    if (!finite) notes.push({ message: "its weights stay floats: some are not finite", about: l.out });
+    return finite;
+  });
+  if (scheme.activations === "dynamic" && !calibration)
+    notes.push({ message: "no calibration samples: the limits of activations are found anew in every run" });
+
+  const weights = await roundWeights(open, graph, layers, scheme, data);
+  const groups = activationGroups(graph, layers);
+  const limits =
+    scheme.activations === "static" ? await limitsOf(open, graph, groups.flat(), calibration!.samples, scheme.range) : undefined;
+
+  const recipeFor = async (kept: readonly Layer[]): Promise<Recipe> => {
+    const read = kept.flatMap((l) => (l.kind === "product" && l.node.op !== "conv_transpose" ? [l.node.inputs[l.data]!] : []));
+    const activations: ReadonlyMap<Value, ActivationStep> =
+      scheme.activations === "float"
+        ? new Map()
+        : limits
+          ? stepsOf(activationGroups(graph, kept), limits)
+          : new Map(read.map((v) => [v, "dynamic"]));
+    const recipe: Recipe = { graph, weights: new Map(kept.map((l) => [l, weights.get(l)!])), biases: new Map(), activations };
+    return scheme.correct ? correctChannels(open, recipe, calibration!.samples) : recipe;
+  };
+  const measured = (recipe: Recipe): Promise<Distance> | undefined =>
+    calibration && distance(open, graph, applyRecipe(recipe), layers, calibration.samples);
+
+  let recipe = await recipeFor(layers);
+  let found = await measured(recipe);
+  const { maxLoss } = scheme;
+  if (found && maxLoss !== undefined && found.loss > maxLoss) {
+    // Worst first; the fewest that do.
+    const worst = [...layers].sort((a, b) => found!.noise.get(a)! - found!.noise.get(b)!);
+    let [low, high] = [0, worst.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      const floats = new Set(worst.slice(0, middle));
+      const tried = await recipeFor(layers.filter((l) => !floats.has(l)));
+      if ((await measured(tried))!.loss > maxLoss) low = middle;
+      else high = middle;
+    }
+    const floats = new Set(worst.slice(0, high));
+    recipe = await recipeFor(layers.filter((l) => !floats.has(l)));
+    found = await measured(recipe);
+    for (const l of floats) notes.push({ message: `it stays float: the model would lose more than ${maxLoss} points`, about: l.out });
+  }
+  if (found && found.loss > LARGE_LOSS) notes.push({ message: adviceFor(scheme, found.loss) });
+  const scored = evaluation && {
+    samples: evaluation.samples.length,
+    before: await accuracy(open, graph, evaluation.samples, evaluation.labels!),
+    after: await accuracy(open, applyRecipe(recipe).graph, evaluation.samples, evaluation.labels!),
+  };
+  return {
+    recipe,
+    notes,
+    report: {
+      scheme,
+      layers: layers.map((l): LayerReport => {
+        const own = schemeFor(l, scheme);
+        const isKept = recipe.weights.has(l);
+        return {
+          node: l.name,
+          op: l.node.op,
+          shape: l.node.inputs[l.weights]!.type.shape as readonly number[],
+          dtype: isKept ? dtypeName(own) : "f32",
+          block: isKept ? String(own.block) : "none",
+          ...(found ? { noise: found.noise.get(l)! } : {}),
+        };
+      }),
+      activations: recipe.activations.size,
+      ...(found ? { output: found.output, loss: found.loss } : {}),
+      ...(scored ? { accuracy: scored } : {}),
+    },
+  };
+}
+
+/** What to do about a large loss. */
+function adviceFor(scheme: Scheme, loss: number): string {
+  const ways = [
+    ...(scheme.bits === 4 && !scheme.compensate ? ["let rounding make up for its errors (calibrate)"] : []),
+    ...(scheme.correct ? [] : ["correct channels (--correct)"]),
+    ...(scheme.maxLoss === undefined ? ["keep the worst layers in float (--max-loss)"] : []),
+    ...(scheme.bits === 4 ? ["take 8 bits (int8)"] : []),
+  ];
+  return `large loss: ${loss.toFixed(1)} points on the calibration samples; ${ways.join(", or ")}`;
+}

@@ -1,0 +1,134 @@
+// What was decided about a graph's weights and activations, and the graph in which that is written: quantize, then dequantize.
+
+import type { Loc } from "../../ir/diagnostics.ts";
+import { arrayOf, type DType } from "../../ir/dtype.ts";
+import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
+import { rebuild } from "../../ir/rewrite.ts";
+import type { Rounded, Step } from "./grid.ts";
+import { type Layer, scatterRows } from "./layers.ts";
+
+/** Limits that hold for every run, or are found anew in each. */
+export type ActivationStep = Step | "dynamic";
+
+export interface Recipe {
+  /** The graph that it was made for. */
+  readonly graph: Graph;
+  readonly weights: ReadonlyMap<Layer, Rounded>;
+  /** Biases that differ from the graph's, one number for each channel. */
+  readonly biases: ReadonlyMap<Layer, Float64Array>;
+  readonly activations: ReadonlyMap<Value, ActivationStep>;
+}
+
+const f32 = (b: GraphBuilder, shape: readonly number[], xs: ArrayLike<number>, locs: readonly Loc[]): Value =>
+  b.constant({ dtype: "f32", shape, data: Float32Array.from(xs) }, { loc: locs });
+
+const dtypeOf = ({ levels }: Rounded): DType => (levels.low < 0 ? (levels.high > 7 ? "i8" : "i4") : levels.high > 15 ? "u8" : "u4");
+
+/** The rounded weights in the place and shape of the float ones. */
+function dequantized(b: GraphBuilder, layer: Layer, w: Rounded, weights: Value): Value {
+  const { matrix } = layer;
+  const { locs } = weights.node;
+  const shape = weights.type.shape as readonly number[];
+  const dtype = dtypeOf(w);
+  const integers = arrayOf(dtype, w.integers.length) as Int8Array | Uint8Array;
+  integers.set(w.integers);
+  const data = scatterRows(integers, arrayOf(dtype, integers.length) as typeof integers, matrix);
+  const blocks = w.steps.length / w.rows;
+  const [first] = w.steps;
+  const one = w.steps.every((s) => s.scale === first!.scale && s.zero === first!.zero);
+  /** Of the steps, in an order and shape of their own. */
+  const build = (of: readonly number[], steps: readonly Step[], extents: readonly number[], axis: number, block: number): Value => {
+    const operands = [
+      b.constant({ dtype, shape: of, data }, { loc: locs }),
+      f32(
+        b,
+        extents,
+        steps.map((s) => s.scale),
+        locs,
+      ),
+    ];
+    if (w.levels.low === 0) {
+      const zeros = arrayOf(dtype, steps.length) as Uint8Array;
+      zeros.set(steps.map((s) => s.zero));
+      operands.push(b.constant({ dtype, shape: extents, data: zeros }, { loc: locs }));
+    }
+    return b.value("dequantize", operands, { axis, block, to: "f32" }, locs);
+  };
+  if (one) return build(shape, [first!], [], 0, 0);
+  if (blocks === 1) return build(shape, w.steps, [w.rows], layer.axis, 0);
+  if (matrix.outer > 1) {
+    // Columns run along the first axis.
+    const turned = Array.from({ length: w.steps.length }, (_, k) => w.steps[(k % w.rows) * blocks + Math.floor(k / w.rows)]!);
+    return build(shape, turned, [blocks, w.rows], 0, w.block);
+  }
+  const trailing = shape.slice(2);
+  if (trailing.every((d) => d === 1)) return build(shape, w.steps, [w.rows, blocks, ...trailing], 1, w.block);
+  return b.value("reshape", [build([w.rows, w.columns], w.steps, [w.rows, blocks], 1, w.block)], { shape }, locs);
+}
+
+/** Whether blocks along the columns of a layer can be written at all: columns must be one axis, or adjacent ones. */
+export const hasBlocks = ({ matrix }: Layer): boolean => matrix.outer === 1 || matrix.inner === 1;
+
+/** Scale and zero point from the range of x itself, which is made to include 0: ONNX's DynamicQuantizeLinear. */
+function dynamicStep(b: GraphBuilder, x: Value): readonly [scale: Value, zero: Value] {
+  const { locs } = x.node;
+  const lit = (value: number): Value => f32(b, [], [value], locs);
+  const op = (name: string, inputs: readonly Value[], attrs = {}): Value => b.value(name, inputs, attrs, locs);
+  const axes = x.type.shape.map((_, axis) => axis);
+  const extreme = (which: "min" | "max"): Value => op(which, [op("reduce", [x], { op: which, axes, keepdims: false }), lit(0)]);
+  const [low, high] = [extreme("min"), extreme("max")];
+  const span = op("sub", [high, low]);
+  const scale = op("where", [op("eq", [span, lit(0)]), lit(1), op("div", [span, lit(255)])]);
+  const offset = op("round", [op("clip", [op("div", [op("neg", [low]), scale]), lit(0), lit(255)])]);
+  return [scale, op("cast", [offset], { to: "u8" })];
+}
+
+/** The value as it is once rounded to 8 bits. */
+function rounded(b: GraphBuilder, x: Value, step: ActivationStep): Value {
+  const { locs } = x.node;
+  const [scale, zero] =
+    step === "dynamic"
+      ? dynamicStep(b, x)
+      : [f32(b, [], [step.scale], locs), b.constant({ dtype: "u8", shape: [], data: Uint8Array.of(step.zero) }, { loc: locs })];
+  const q = b.value("quantize", [x, scale, zero], { axis: 0, block: 0, to: "u8" }, locs);
+  return b.value("dequantize", [q, scale, zero], { axis: 0, block: 0, to: "f32" }, locs);
+}
+
+export interface Applied {
+  /** Outputs keep their floats; all other uses of a quantized value see it rounded. */
+  readonly graph: Graph;
+  /** What became of the results of the recipe's nodes. */
+  readonly made: ReadonlyMap<Value, Value>;
+}
+
+/** Writes the recipe into its graph. */
+export function applyRecipe({ graph, weights, biases, activations }: Recipe): Applied {
+  const made = new Map<Value, Value>();
+  const layerOf = new Map([...weights.keys(), ...biases.keys()].map((l) => [l.node, l]));
+  const biasOf = new Map([...biases].flatMap(([l, bias]) => (l.bias ? [[l.bias.node, { operand: l.bias.operand, bias }] as const] : [])));
+  const changed = (n: Node, inputs: readonly Value[], b: GraphBuilder): readonly Value[] => {
+    const layer = layerOf.get(n);
+    const integers = layer && weights.get(layer);
+    const moved = biasOf.get(n);
+    const operands = inputs.map((v, k) => {
+      const step = activations.get(n.inputs[k]!);
+      if (step) return rounded(b, v, step);
+      if (layer && integers && k === layer.weights) return dequantized(b, layer, integers, v);
+      if (moved?.operand === k) return f32(b, v.type.shape as readonly number[], moved.bias, v.node.locs);
+      return v;
+    });
+    const extra = layer && !layer.bias ? biases.get(layer) : undefined;
+    if (!layer || !extra) return b.add(n.op, operands, n.attrs, n.locs).results;
+    if (n.op !== "matmul") return b.add(n.op, [...operands, f32(b, [extra.length], extra, n.locs)], n.attrs, n.locs).results;
+    const plain = b.value(n.op, operands, n.attrs, n.locs);
+    const shape = plain.type.shape.map((_, axis) => (axis === layer.channel ? extra.length : 1));
+    return [b.value("add", [plain, f32(b, shape, extra, n.locs)], {}, n.locs)];
+  };
+  const out = rebuild(graph, new GraphBuilder(graph.ops, graph.weights), (n, inputs, b) => {
+    const results = changed(n, inputs, b);
+    n.results.forEach((r, i) => made.set(r, results[i]!));
+    return results;
+  });
+  graph.params.forEach((p, i) => made.set(p, out.params[i]!));
+  return { graph: out, made };
+}

@@ -1,0 +1,55 @@
+// Quantization from the command line, as processes.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { beforeAll, expect, test } from "vitest";
+import type { QuantizationReport } from "../../compiler/index.ts";
+import { writeNpy } from "../../compiler/npy.ts";
+import { tensorOf } from "../../ir/tensor.ts";
+import { noise } from "../support/noise.ts";
+import { zip } from "../support/zip.ts";
+import { small, writeModel } from "./models.ts";
+import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
+
+const at = workFolder();
+const images = writeNpy(noise([6, 16, 8, 8], 1));
+const labels = writeNpy(tensorOf("i64", [6], [0, 1, 2, 3, 4, 5]));
+beforeAll(async () => {
+  await writeModel(at("small.onnx"), small);
+  await mkdir(at("samples"));
+  await writeFile(at("samples/image.npy"), images);
+  await writeFile(at("labelled.npz"), zip({ "image.npy": images, "labels.npy": labels }, true));
+  await writeFile(at("wrong.npz"), zip({ "image.npy": labels }));
+});
+
+interface Quantized {
+  readonly quantization: QuantizationReport;
+  readonly notes: readonly { readonly pass?: string; readonly message?: string }[];
+}
+
+test("compile quantizes by samples of a folder, and measures accuracy on those of an archive", async () => {
+  const args = ["compile", at("small.onnx"), "--quantize", "int8", "--calibrate", at("samples"), "--evaluate", at("labelled.npz")];
+  const { quantization } = await document<Quantized>([...args, "--json"]);
+  expect(quantization.layers).toMatchObject([{ node: "conv", op: "conv", dtype: "i8", block: "channel" }]);
+  expect(quantization.layers[0]!.noise).toBeGreaterThan(30);
+  expect(quantization.accuracy).toMatchObject({ samples: 6 });
+  const { stdout } = await sparsec(args);
+  expect(stdout).toMatch(/quantized int8: 1 of 1 layers/);
+  expect(stdout).toMatch(/accuracy \d+\.\d\d % before, \d+\.\d\d % after, of 6 samples/);
+});
+
+test.each([
+  [["--quantize", "int3"], 2, "usage"],
+  [["--quantize", "int4", "--block", "48"], 2, "usage"],
+  [["--calibrate", "samples"], 2, "usage"],
+  [["--quantize", "int8", "--max-loss", "some"], 2, "usage"],
+  [["--quantize", "int8", "--correct"], 1, "no-samples"],
+  [["--quantize", "int8", "--calibrate", "nowhere.npz"], 1, "unreadable"],
+  [["--quantize", "int8", "--calibrate", "small.onnx"], 1, "unreadable"],
+  [["--quantize", "int8", "--calibrate", "wrong.npz"], 1, "bad-samples"],
+  [["--quantize", "int8", "--evaluate", "samples"], 1, "no-labels"],
+])("%j is an error", async (flags, code, name) => {
+  const paths = flags.map((f, i) => (i > 0 && /calibrate|evaluate/.test(flags[i - 1]!) ? at(f) : f));
+  const failed = await sparsec(["compile", at("small.onnx"), ...paths, "--json"]);
+  expect(failed.code).toBe(code);
+  expect((JSON.parse(failed.stdout) as Failed).error.code).toBe(name);
+});

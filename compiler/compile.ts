@@ -15,6 +15,7 @@ import { legalize } from "./kernel/legalize.ts";
 import { lowerGraph } from "./lower/lower.ts";
 import type { LoweredGraph, Place, Step } from "./lower/step.ts";
 import { partsOf, whole } from "./parts.ts";
+import type { Targets } from "./pass.ts";
 import { expand } from "./passes/expand.ts";
 import { placeOn } from "./passes/place.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
@@ -111,9 +112,21 @@ const capabilitiesFor = (graph: Graph, variant: Variant): Capabilities => capabi
 /** A variant as measured: its device's sparse kernels as fast as the costs say. */
 function measuredVariant(backend: Backend, variant: Variant, cost: CostFile | undefined): Variant {
   const { device } = variant.can;
-  const key = `${backend.name}:${variant.name}`;
-  const rates = cost?.devices && Object.hasOwn(cost.devices, key) ? cost.devices[key] : undefined;
+  // Where one variant was measured, so was the device of the others.
+  const key = [variant, ...backend.variants]
+    .map(({ name }) => `${backend.name}:${name}`)
+    .find((k) => Object.hasOwn(cost?.devices ?? {}, k));
+  const rates = key && cost?.devices?.[key];
   return device && rates ? { ...variant, can: { ...variant.can, device: { ...device, sparseRates: rates } } } : variant;
+}
+
+/** What passes decide by: hosts share what is chosen for the first of them. */
+function targetsOf(backends: readonly Backend[], cost: CostFile | undefined): Targets {
+  const host = backends.find((b) => !b.variants[0]?.can.device);
+  return {
+    costs: host && costsFor(`${host.name}:${host.variants[0]?.name}`, cost),
+    devices: backends.flatMap((b) => b.variants.slice(-1).flatMap((v) => measuredVariant(b, v, cost).can.device ?? [])),
+  };
 }
 
 /** With `profile`: bytes at the arena's end, of which the first two words say from which step to run, and before which to stop. */
@@ -171,7 +184,14 @@ async function emitVariant(
     ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
     steps: lowered.steps.length,
-    nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsFor(`${backend.name}:${variant.name}`, cost)),
+    nodes: explainSteps(
+      graph,
+      lowered.steps,
+      findings,
+      backend.name,
+      costsFor(`${backend.name}:${variant.name}`, cost),
+      device !== undefined,
+    ),
   };
   const { name } = plainest(backend, variant, emitted.uses ?? []);
   const named = (name: string, { code, files, schedule, uses = [], limits = [] }: Emitted) => ({
@@ -193,7 +213,7 @@ export function quantitiesBefore(graph: Graph, variant: Variant): Quantities {
 /** Microseconds that a run of a graph is predicted to take once it went through the passes. */
 export function forecastFor(graph: Graph, pipeline: Pipeline, backend: Backend, variant: Variant, cost: CostFile | undefined): number {
   const costs = costsFor(`${backend.name}:${variant.name}`, cost);
-  const { graph: better } = runPipeline(graph, pipeline, { costs });
+  const { graph: better } = runPipeline(graph, pipeline, { targets: targetsOf([backend], cost) });
   return forecast(better, lowerGraph(better, capabilitiesFor(better, measuredVariant(backend, variant, cost))).steps, costs);
 }
 
@@ -242,7 +262,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     regions,
   } = runPipeline(graph, targets.length > 0 ? [...pipeline, placeOn(targets)] : pipeline, {
     sparsity: options.sparsity,
-    costs: costsFor(`${all[0]!.name}:${all[0]!.variants[0]?.name}`, options.cost),
+    targets: targetsOf(all, options.cost),
     debug: options.debug,
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),

@@ -5,7 +5,7 @@ import { type Graph, GraphBuilder, isGraph, topological, type Value } from "../i
 import type { Attr, Attrs } from "../ir/op.ts";
 import { applyRules, type Rule, rebuild, type Trace } from "../ir/rewrite.ts";
 import { sameType, typeToString } from "../ir/types.ts";
-import type { Capabilities } from "./backend.ts";
+import type { Device } from "./backend.ts";
 import { type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import type { Region } from "./placement.ts";
@@ -14,15 +14,22 @@ import type { SparsityFinding } from "./sparsity/finding.ts";
 /** `exact`: bit-equal results in the reference. `bounded`: equal but for rounding. `lossy`: chosen accuracy loss. */
 export type Exactness = "exact" | "bounded" | "lossy";
 
+/** Where the model is to run, as far as passes decide by it. */
+export interface Targets {
+  /** How fast kernels are on hosts; undefined where it is to run on devices alone. */
+  readonly costs: Costs | undefined;
+  readonly devices: readonly Device[];
+}
+
+/** A host of which nothing is known. */
+export const someHost = (): Targets => ({ costs: costsFor("wasm:baseline", undefined), devices: [] });
+
 export interface PassContext {
   /** Told of each application of a rule. */
   readonly trace?: Trace | undefined;
-  /** What the target can do, where the pipeline runs for one. */
-  readonly target?: Capabilities | undefined;
   /** `off` leaves every constant dense. */
   readonly sparsity: "auto" | "off";
-  /** How fast kernels are where the model is to run. */
-  readonly costs: Costs;
+  readonly targets: Targets;
   /** A sentence for the user: what was decided, or what could not be. */
   note(message: string, about?: Value): void;
   /** What is known about the zeros of a constant operand. */
@@ -47,7 +54,7 @@ export const definePass = (pass: Pass): Pass => Object.freeze(pass);
 /** A context for running one pass by hand. */
 export const passContext = (options: Partial<PassContext> = {}): PassContext => ({
   sparsity: "auto",
-  costs: costsFor("wasm:baseline", undefined),
+  targets: someHost(),
   note: () => {},
   found: () => {},
   placed: () => {},

@@ -3,9 +3,8 @@
 import { type Graph, topological } from "../ir/graph.ts";
 import { print } from "../ir/print.ts";
 import { typeToString } from "../ir/types.ts";
-import { type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
-import { type Pass, type PassContext, runPass } from "./pass.ts";
+import { type Pass, type PassContext, runPass, someHost } from "./pass.ts";
 import { canonicalize } from "./passes/canonicalize.ts";
 import { detectSparsity } from "./passes/detect-sparsity.ts";
 import { expand } from "./passes/expand.ts";
@@ -73,9 +72,8 @@ export interface Note {
 
 export interface PipelineOptions {
   readonly sparsity?: PassContext["sparsity"] | undefined;
-  readonly target?: PassContext["target"];
-  /** Of the first target; those that ship for wasm, where left out. */
-  readonly costs?: Costs | undefined;
+  /** A host with the costs that ship for wasm, where left out. */
+  readonly targets?: PassContext["targets"] | undefined;
   /** Ends after this many passes. */
   readonly stopAfter?: number | undefined;
   onPass?(name: string, before: Graph, after: Graph, ms: number): void;
@@ -106,8 +104,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
   for (const pass of pipeline.slice(0, options.stopAfter ?? pipeline.length)) {
     const ctx: PassContext = {
       sparsity: options.sparsity ?? "auto",
-      costs: options.costs ?? costsFor("wasm:baseline", undefined),
-      target: options.target,
+      targets: options.targets ?? someHost(),
       trace:
         debug >= 3
           ? (rule, root) => log(`  ${pass.name}: ${rule} at ${root.node.locs[0]?.name ?? root.node.op} : ${typeToString(root.type)}`)

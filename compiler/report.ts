@@ -136,6 +136,7 @@ export function explainSteps(
   findings: readonly SparsityFinding[],
   backend: string,
   costs: Costs,
+  onDevice: boolean,
 ): NodeReport[] {
   return kernelSteps(steps).map(([s, times, step]): NodeReport => {
     const names = s.node.locs.map((l) => l.name);
@@ -161,7 +162,7 @@ export function explainSteps(
       bytes: s.results.reduce((sum, p) => sum + elementBytes(p.storage), 0),
       ...arithmetic(graph, s, times),
       predicted: Math.round(1000 * times * predict(graph, s, costs)) / 1000,
-      why: [s.lowered.why, ...(finding ? [finding.why] : [])].join("; "),
+      why: [s.lowered.why, (onDevice ? finding?.whyOnDevices : finding?.why) ?? []].flat().join("; "),
     };
   });
 }

@@ -77,7 +77,7 @@ test("what is not multiplied is predicted by its bytes and functions", async () 
 test("detection decides by the costs that it is given", () => {
   const dense = pointwise(64, 4, 4, { layout: "csr", block: [1, 1] });
   const layoutAt = (single: Costs["single"]): string | undefined => {
-    const g = runPass(detectSparsity, withoutLayout(dense), passContext({ costs: { ...shipped, single } }));
+    const g = runPass(detectSparsity, withoutLayout(dense), passContext({ targets: { costs: { ...shipped, single }, devices: [] } }));
     return g.outputs[0]!.node.inputs[1]!.type.layout;
   };
   expect(layoutAt([[4, 0.5]])).toBe("csr");

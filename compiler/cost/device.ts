@@ -32,13 +32,20 @@ export const BLOCK_RATES: readonly BlockRate[] = [
 export const FEW = 3;
 
 /** Bytes of dense weights from which on they are kept sparse wherever that takes a quarter of the memory. */
-export const LARGE = 16 * 2 ** 20;
+const LARGE = 16 * 2 ** 20;
 
 export interface BlockChoice {
   readonly block: BlockShape;
   /** Dense time over sparse time. */
   readonly gain: number;
 }
+
+/** Whether leaving out the zeros may gain: it does not in blocks of any shape, were they all full. */
+export const mayGain = (elements: number, nonzeros: number, columns: number, rates: readonly BlockRate[] = BLOCK_RATES): boolean =>
+  isLarge(elements, nonzeros) || bestBlocks(elements, columns, () => nonzeros, rates).gain > 1;
+
+/** Whether dense weights are so large, and what is kept so little of them, that it is kept sparse even if that is slower. */
+export const isLarge = (elements: number, kept: number): boolean => 4 * elements >= LARGE && 4 * kept <= elements;
 
 /** The shape that is predicted to be fastest; `stored` gives the elements of the blocks of a shape that are kept, undefined where there are none. */
 export function bestBlocks(

@@ -1,6 +1,7 @@
 // The one node of a unit whose loops a template brings, when all the others are elementwise and follow at its result's shape.
 
 import type { Node, Value } from "../../ir/graph.ts";
+import { bitmap } from "../../ir/layouts/index.ts";
 import { isElementwise, type OpSet } from "../../ir/op.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, sameShape } from "../../ir/types.ts";
@@ -24,6 +25,9 @@ export const outer = (u: Unit, v: Value): Value => u.outside.get(v) ?? v;
 
 /** A constant operand's tensor, or undefined. */
 export const constantOperand = (u: Unit, v: Value | undefined, c: GenericContext): Tensor | undefined => v && c.constantOf(outer(u, v));
+
+/** The layout of a constant by which hosts multiply; none, where it says only which elements are zero: devices choose by that. */
+export const hostLayout = ({ type }: Value): string | undefined => (type.layout === bitmap.name ? undefined : type.layout);
 
 /** A template's operands, which it numbers from 0 in the order of `operands`, as the unit numbers them; the epilogue's are that already. */
 export function bound(u: Unit, lowered: Lowered | undefined, operands: readonly Value[], epilogue: Epilogue): Lowered | undefined {

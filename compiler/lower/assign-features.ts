@@ -4,7 +4,7 @@
 import { type Graph, type Node, topological, type Value } from "../../ir/graph.ts";
 import { isCompute, isElementwise } from "../../ir/op.ts";
 import { isStatic, sameShape } from "../../ir/types.ts";
-import { anchorOf, outer } from "./anchor.ts";
+import { anchorOf, hostLayout, outer } from "./anchor.ts";
 import { columns, features, laneAxis, type Storage, sameStorage } from "./storage.ts";
 import { type Unit, unitOf } from "./unit.ts";
 import { isView, operandOf, viewOf } from "./views.ts";
@@ -45,7 +45,7 @@ function roleOf(g: Graph, node: Node): Role | undefined {
     if (a.node.op === "const" || a.type.shape.length < 2 || b.type.shape.length < 2) return undefined;
     const reads = [a, b, ...alongside(u, [a, b])];
     if (b.node.op !== "const") return { node, result, kind: "product", reads };
-    const sparse = b.type.layout !== undefined;
+    const sparse = hostLayout(b) !== undefined;
     return b.type.shape.length === 2 ? { node, result, kind: "linear", reads: reads.toSpliced(1, 1), sparse } : undefined;
   }
   const reduction = anchorOf(u, "reduce", g.ops);

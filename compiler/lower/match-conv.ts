@@ -4,7 +4,7 @@ import type { Node, Value } from "../../ir/graph.ts";
 import { blockOf } from "../../ir/layouts/index.ts";
 import type { OpSet } from "../../ir/op.ts";
 import type { Capabilities } from "../backend.ts";
-import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
+import { anchorOf, bound, constantOperand, hostLayout, outer } from "./anchor.ts";
 import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Margin } from "./storage.ts";
@@ -89,7 +89,7 @@ export function matchConv(u: Unit, c: GenericContext, can: Capabilities, rows?: 
   const [x, w, b] = conv.inputs;
   const [weights, bias] = [constantOperand(u, w, c), constantOperand(u, b, c)];
   if (!weights || (b && !bias)) return undefined;
-  const { layout } = outer(u, w!).type;
+  const layout = can.device ? outer(u, w!).type.layout : hostLayout(outer(u, w!));
   const [top, left, bottom, right] = conv.attrs["pads"] as unknown as ConvSpec["pads"];
   const input = outer(u, x!);
   const spec: ConvSpec = {

@@ -4,7 +4,7 @@ import type { Value } from "../../ir/graph.ts";
 import { blockOf } from "../../ir/layouts/index.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import type { Capabilities } from "../backend.ts";
-import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
+import { anchorOf, bound, constantOperand, hostLayout, outer } from "./anchor.ts";
 import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Lowered } from "./template.ts";
@@ -39,7 +39,7 @@ export function matchMatmul(u: Unit, c: GenericContext, can: Capabilities): Matc
   const weights = right ?? left;
   if (weights?.shape.length !== 2 || (left && right)) return undefined;
   const [side, activation, constant] = right ? (["right", a, b] as const) : (["left", b, a] as const);
-  const { layout } = constant.type;
+  const layout = can.device ? constant.type.layout : hostLayout(constant);
   const spec: ConstantMatmulSpec = {
     name: kernelName(u),
     side,

@@ -1,7 +1,8 @@
-// Looks for zeros in every constant operand and gives it the layout whose kernel gains most from them.
+// Looks for zeros in every constant operand and gives it the layout whose kernel gains most from them on hosts; where only devices may gain, one
+// that says which elements are zero.
 
 import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
-import { firstAxisRows, lastAxisRows, layouts } from "../../ir/layouts/index.ts";
+import { bitmap, firstAxisRows, lastAxisRows, layouts } from "../../ir/layouts/index.ts";
 import { rebuild } from "../../ir/rewrite.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, rank } from "../../ir/types.ts";
@@ -10,18 +11,18 @@ import { FUSED } from "../lower/templates/tiles.ts";
 import { bestWinograd } from "../lower/templates/winograd-plan.ts";
 import { definePass, type PassContext } from "../pass.ts";
 import { isQuantized } from "../quantized.ts";
-import { analyze } from "../sparsity/analyze.ts";
-import { type Candidate, type Choice, choose } from "../sparsity/choose.ts";
+import { type Analysis, analyze } from "../sparsity/analyze.ts";
+import { type Candidate, type Choice, choose, chooseForDevices } from "../sparsity/choose.ts";
 
 /** Formats that lowering has sparse kernels for; n of m neighbours are as fast as single elements. */
-const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm")));
+const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm") && name !== bitmap.name));
 
 /** Weights of an output channel from which on a convolution by groups is worth a list of taps. */
 const LEAST_GROUPED_ROW = 64;
 
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
-/** Gain of the dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all targets. */
+/** Gain of a host's dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all hosts. */
 function fewerProducts(n: Node, exactSums: boolean): number {
   const { strides, dilations, group } = n.attrs as { strides: readonly number[]; dilations: readonly number[]; group: number };
   const [x, w, y] = [n.inputs[0]!, n.inputs[1]!, n.results[0]!].map((v) => maxShape(v.type)) as [number[], number[], number[]];
@@ -63,21 +64,30 @@ function candidate(n: Node, k: number, exactSums: boolean): Candidate | string |
 
 const nameOf = (v: Value | undefined, otherwise: string): string => v?.node.locs[0]?.name || otherwise;
 
-function decide(t: Tensor, c: Candidate | string, ctx: PassContext): Choice & { readonly analysis: ReturnType<typeof analyze> } {
+interface Decision extends Choice {
+  readonly whyOnDevices?: string;
+  readonly analysis: Analysis;
+}
+
+function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassContext): Decision {
   const by = typeof c === "string" ? "first" : c.by;
   const analysis = analyze(t, by === "first" ? firstAxisRows(t.shape) : lastAxisRows(t.shape), typeof c === "string" ? 1 : c.taps);
-  const stays = (why: string) => ({ format: "dense", why, predictedGain: 1, analysis });
-  if (ctx.sparsity === "off") return stays("sparsity is off");
+  const stays = (why: string): Decision => ({ format: "dense", why, whyOnDevices: why, predictedGain: 1, analysis });
+  if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
   if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
-  return { ...choose(analysis, c, KERNELS, ctx.costs), analysis };
+  const onHosts = targets.costs && choose(analysis, c, KERNELS, targets.costs);
+  if (onHosts && onHosts.format !== "dense") return { ...onHosts, analysis };
+  const onDevices = chooseForDevices(analysis, c, targets.devices);
+  if (onDevices.format === "dense") return { ...(onHosts ?? onDevices), whyOnDevices: onDevices.why, analysis };
+  return { ...onDevices, why: onHosts?.why ?? onDevices.why, analysis };
 }
 
 export const detectSparsity = definePass({
   name: "detect-sparsity",
-  doc: "Finds the zeros of every constant operand and their pattern, and gives it a sparse layout where the cost model predicts a gain.",
+  doc: "Finds the zeros of every constant operand and their pattern, and gives it a sparse layout where a target is predicted to gain.",
   exactness: "exact",
-  invariant: "a constant operand has a layout exactly where a sparse kernel is predicted to beat the dense one; all are reported",
+  invariant: "a constant operand has a layout exactly where some target's sparse kernel may beat the dense one; all are reported",
   run(g: Graph, ctx) {
     let changed = 0;
     const exactSums = isQuantized(g);
@@ -86,7 +96,7 @@ export const detectSparsity = definePass({
         const t = b.constantOf(v);
         const how = t && isStatic(n.results[0]!.type) ? candidate(n, k, exactSums) : undefined;
         if (!t || how === undefined) return v;
-        const { format, why, predictedGain, analysis } = decide(t, how, ctx);
+        const { format, why, whyOnDevices, predictedGain, analysis } = decide(t, how, ctx);
         const { zeros, pattern } = analysis;
         ctx.found({
           node: nameOf(n.results[0], n.op),
@@ -97,6 +107,7 @@ export const detectSparsity = definePass({
           pattern,
           format,
           why,
+          ...(whyOnDevices === undefined ? {} : { whyOnDevices }),
           predictedGain,
         });
         if (format === "dense" || v.type.layout === format) return v;

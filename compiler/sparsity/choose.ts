@@ -1,6 +1,9 @@
-// Chooses how a constant matrix is stored: the format that the cost model predicts to be fastest, dense unless one clearly is.
+// Chooses how a constant matrix is stored: the format that the cost model predicts to be fastest on hosts, dense unless one clearly is.
 
+import { bitmap } from "../../ir/layouts/index.ts";
+import type { Device } from "../backend.ts";
 import type { Costs } from "../cost/costs.ts";
+import { mayGain } from "../cost/device.ts";
 import { LEAST_GAIN, type Product, predictedGain } from "../cost/gain.ts";
 import type { Analysis } from "./analyze.ts";
 import { type Pattern, patternToString } from "./finding.ts";
@@ -44,10 +47,25 @@ function optionsFor(p: Pattern, by: Candidate["by"]): readonly Option[] {
   return [{ format: `${blocks}-${p.rows}x${p.columns}`, block: [p.rows, p.columns], fill: p.fill }, single];
 }
 
-/** `kernels`: the formats that there are sparse kernels for. */
+/** Why there is nothing to gain by leaving out zeros, wherever it runs; undefined where there may be. */
+function hopeless(a: Analysis, { rows, columns }: Candidate): string | undefined {
+  if (a.nonzeros === rows * columns) return "it has no zeros";
+  return rows * columns < LEAST_ELEMENTS ? `${rows * columns} elements are too few to gain from` : undefined;
+}
+
+/** Which elements are zero, where one of the devices may gain by that: how they multiply is for their lowering to choose. */
+export function chooseForDevices(a: Analysis, c: Candidate, devices: readonly Device[]): Choice {
+  const none = hopeless(a, c);
+  if (none !== undefined) return dense(none);
+  if (!devices.some((d) => mayGain(c.rows * c.columns, a.nonzeros, c.product.columns, d.sparseRates)))
+    return dense(`${percent(a.zeros)} zeros are too few for a device to gain from`);
+  return { format: bitmap.name, why: "devices choose by themselves", predictedGain: 1 };
+}
+
+/** For hosts. `kernels`: the formats that there are sparse kernels for. */
 export function choose(a: Analysis, c: Candidate, kernels: ReadonlySet<string>, costs: Costs): Choice {
-  if (a.nonzeros === c.rows * c.columns) return dense("it has no zeros");
-  if (c.rows * c.columns < LEAST_ELEMENTS) return dense(`${c.rows * c.columns} elements are too few to gain from`);
+  const none = hopeless(a, c);
+  if (none !== undefined) return dense(none);
   const product = { ...c.product, elements: c.rows * c.columns };
   const gains = optionsFor(a.pattern, c.by)
     .filter((o) => kernels.has(o.format))

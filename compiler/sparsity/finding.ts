@@ -38,8 +38,10 @@ export interface SparsityFinding {
   readonly pattern: Pattern;
   /** Name of the layout, or "dense". */
   readonly format: string;
-  /** A sentence: why that format. */
+  /** A sentence: why that format, for hosts. */
   readonly why: string;
+  /** The same for devices; absent where it is chosen there. */
+  readonly whyOnDevices?: string;
   /** Time of the dense kernel over time of the chosen one, predicted; 1 where dense. */
   readonly predictedGain: number;
 }

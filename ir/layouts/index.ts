@@ -1,5 +1,6 @@
 // The layouts of constants that the compiler knows, by name.
 
+import { bitmap } from "./bitmap.ts";
 import { blocks } from "./blocks.ts";
 import { csc, csr } from "./compressed.ts";
 import type { Layout } from "./layout.ts";
@@ -32,8 +33,10 @@ export const layouts: readonly Layout[] = [
   csc,
   ...SIDES.flatMap((by) => BLOCKS.map(([r, c]) => blocks(r, c, by))),
   ...SIDES.flatMap((by) => N_OF_M.map(([n, m]) => nOfM(n, m, by))),
+  bitmap,
 ];
 
+export { bitmap } from "./bitmap.ts";
 export { blockOf, blocks } from "./blocks.ts";
 export { csc, csr } from "./compressed.ts";
 export { defineLayout, firstAxisRows, isZero, type Layout, lastAxisRows, type MatrixView, type PackedTensor } from "./layout.ts";

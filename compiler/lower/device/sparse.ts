@@ -1,7 +1,7 @@
 // Sparse products and convolutions on devices: which weights stay sparse there, in blocks of which shape, and the kernel that takes them.
 
 import type { Capabilities } from "../../backend.ts";
-import { BLOCK_RATES, type BlockShape, bestBlocks, FEW, LARGE } from "../../cost/device.ts";
+import { BLOCK_RATES, type BlockShape, bestBlocks, FEW, isLarge } from "../../cost/device.ts";
 import { bound } from "../anchor.ts";
 import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
@@ -95,7 +95,7 @@ export function lowerSparse(u: Unit, c: GenericContext, can: Capabilities): Lowe
     rates,
   );
   const kept = stored.get(block.join("x"))!;
-  const large = 4 * elements >= LARGE && 4 * kept <= elements;
+  const large = isLarge(elements, kept);
   const facts = `${zeros} zeros, ${percent(kept / elements)} of the weights in blocks of ${block.join("x")}, ${columns} columns at once`;
   if (gain <= 1 && !large) return `${facts}: dense weights are taken to be faster on the device (gain ${gain.toFixed(2)}, ${source})`;
   const epilogue = spec.epilogue.bindings.flatMap((b) => (b.kind === "operand" ? [c.storageOf(u.operands[b.operand]!)] : []));

@@ -1,6 +1,7 @@
 // Whole models on WebGPU in Chromium, against onnxruntime-web's WebGPU build on the same adapter, SwiftShader where there is no GPU: what is
 // asked of the device, and wall time. A software adapter does not say what a GPU would.
-// Usage: npm run build && node bench/webgpu-browser.mjs [--runs 5] [part of a name ...]     (prints a table in Markdown)
+// Usage: npm run build && node bench/webgpu-browser.mjs [--runs 5] [--flag=--more-for=chromium ...] [part of a name ...]
+// Prints a table in Markdown.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -24,7 +25,10 @@ const TYPES = {
 };
 const ARRAYS = { float32: Float32Array, int64: BigInt64Array };
 
-const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { runs: { type: "string", default: "5" } } });
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { runs: { type: "string", default: "5" }, flag: { type: "string", multiple: true, default: [] } },
+});
 const executablePath = process.env.SPARSEC_CHROMIUM ?? "/usr/bin/chromium";
 const folder = join(shared, "models");
 for (const needed of [executablePath, folder])
@@ -66,7 +70,7 @@ async function openPage(server, listen = () => {}) {
     executablePath,
     headless: true,
     chromiumSandbox: false,
-    args: [...FLAGS, "--no-proxy-server", "--enable-unsafe-webgpu"],
+    args: [...FLAGS, "--no-proxy-server", "--enable-unsafe-webgpu", ...options.flag],
   });
   const page = await browser.newPage();
   page.setDefaultTimeout(0);

@@ -22,8 +22,9 @@ const { values: options } = parseArgs({
     json: { type: "string" },
   },
 });
-const gpu = create([]);
-const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+// Dawn's instance must outlive its devices; a variable that is used once goes when this is bundled.
+globalThis.dawn = create([]);
+const adapter = await globalThis.dawn.requestAdapter({ powerPreference: "high-performance" });
 if (!adapter) {
   console.error(
     "there is no adapter: a Vulkan driver is needed, named by VK_ICD_FILENAMES (or VK_DRIVER_FILES) where it is not found by itself",
@@ -43,7 +44,7 @@ const device = await adapter.requestDevice({
   },
 });
 const result = { adapter: `${info.vendor} ${info.device || info.description}`.trim(), software, small };
-console.log(`# ${result.adapter}${software ? " (software: its figures say nothing of a GPU)" : ""}\n`);
+console.log(`Adapter: ${result.adapter}${software ? " (software: its figures say nothing of a GPU)" : ""}\n`);
 
 const fixed = (x, digits = 2) => (Number.isFinite(x) ? x.toFixed(digits) : "-");
 const table = (head, rows) => {

@@ -19,18 +19,33 @@ beforeAll(async () => {
 });
 afterAll(() => bundle?.remove());
 
+interface Run {
+  readonly stretch: number;
+  readonly gap: number;
+  readonly ticks: number;
+}
+
 test.skipIf(skipped)("never for more than 50 ms", { timeout: 300_000 }, async () => {
   const { runtime, folder } = bundle!;
   const script = join(projectRoot, "tests/models/event-loop.mjs");
-  const { stdout } = await promisify(execFile)(process.execPath, [script, runtime, join(folder, "model.sparsec"), "8"]);
-  const { gaps, ticks, backend } = JSON.parse(stdout) as {
-    readonly gaps: readonly number[];
-    readonly ticks: number;
+  // Dawn polls in Node, and leaves garbage: collected a little at a time, on this thread, it hides nothing.
+  const flags = ["--single-threaded-gc", "--min-semi-space-size=1", "--max-semi-space-size=1"];
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, script, runtime, join(folder, "model.sparsec"), "4", "12"]);
+  const { backend, blocked, runs } = JSON.parse(stdout) as {
     readonly backend: string;
+    readonly blocked: Run;
+    readonly runs: readonly Run[];
   };
-  console.log(`longest gaps: ${gaps.map((gap) => gap.toFixed(1)).join(", ")} ms; ${ticks} ticks`);
+  const told = (of: keyof Run): string => runs.map((run) => run[of].toFixed(1)).join(", ");
+  console.log(`longest stretches: ${told("stretch")} ms; longest gaps: ${told("gap")} ms`);
   expect(backend).toBe("webgpu");
-  expect(ticks).toBeGreaterThan(gaps.length * 3);
-  // What blocks does so in each run; a machine that is shared is late now and then.
-  expect(Math.min(...gaps)).toBeLessThanOrEqual(50);
+  expect(blocked.stretch).toBeGreaterThan(70);
+  for (const { stretch, ticks } of runs) {
+    expect(ticks).toBeGreaterThan(3);
+    // What the executor and Dawn do at a stretch, in each run, the first too.
+    expect(stretch).toBeLessThanOrEqual(50);
+  }
+  // What else blocks does so in each run; a machine that is shared is late now and then.
+  const late = runs.filter(({ gap }) => gap > 50);
+  expect(late.length).toBeLessThan(runs.length / 2);
 });

@@ -16,6 +16,8 @@ export interface Device {
   readonly buffers: number;
   /** Bytes that starts of bindings are multiples of. */
   readonly alignment: number;
+  /** Whether threads that run in step can swap what they hold. Not, where left out. */
+  readonly swaps?: boolean;
   /** Bytes of the largest binding, a multiple of the alignment. */
   readonly binding: number;
   /** How fast sparse kernels are; what ships (compiler/cost/device.ts), where left out. */

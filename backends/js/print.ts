@@ -54,8 +54,9 @@ function printStatement(s: Stmt, p: Printer, indent: string): string {
       const cond = printExpression(s.cond, p);
       return line(`if (!(${cond})) throw new Fault(${s.fault});`);
     }
+    case "swap":
     case "barrier":
-      throw errors.notLegal(p.func, "a barrier");
+      throw errors.notLegal(p.func, `a ${s.kind}`);
   }
 }
 

@@ -62,6 +62,8 @@ function printStatement(s: Stmt, b: Block): string {
     case "assert":
       // The host reads the fault from address 0 once the trap reaches it.
       return line(`(if (i32.eqz ${printExpression(s.cond, b)}) (then (i32.store (i32.const 0) (i32.const ${s.fault + 1})) (unreachable)))`);
+    case "swap":
+      throw errors.notLegal(b.func, "a swap");
     case "barrier":
       return line("(call $barrier)");
   }

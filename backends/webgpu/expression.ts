@@ -1,6 +1,6 @@
 // Prints kernel expressions as WGSL. A pointer is an index into the buffer that it points into; a 64-bit integer is two words.
 
-import { type Expr, isVector, type ValueType } from "../../ir/kernel/types.ts";
+import { type Expr, isVector, type TeamValue, type ValueType } from "../../ir/kernel/types.ts";
 import type { BinaryOp, NarrowType, UnaryOp } from "../../ir/scalar/types.ts";
 import { errors } from "./diagnostics.ts";
 import type { Feature } from "./features.ts";
@@ -20,7 +20,7 @@ export interface Printer {
   use(name: string): string;
   /** Notes that the module needs a feature. */
   need(feature: Feature): void;
-  team(of: "rank" | "size" | "group"): string;
+  team(of: TeamValue): string;
 }
 
 /** Text with how tightly its outermost operator binds: WGSL mixes few operators without parentheses. */

@@ -3,6 +3,8 @@
 /** Features by their names in WebGPU, with the directive by which a module says that it uses them. */
 const DIRECTIVES = {
   "shader-f16": "enable f16;",
+  subgroups: "enable subgroups;",
+  subgroup_id: "requires subgroup_id;",
   packed_4x8_integer_dot_product: "requires packed_4x8_integer_dot_product;",
 } as const;
 

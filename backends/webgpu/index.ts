@@ -49,7 +49,7 @@ export const webgpu = defineBackend({
   doc: "WGSL compute shaders for browsers and Node: needs a GPU, or a driver that stands for one",
   variants: [
     // One variant of all features, not one of each set of them: a program needs those that it uses.
-    { name: "full", needs: ["webgpu"], may: FEATURES, can: { ...base, f16: true, dot4: true } },
+    { name: "full", needs: ["webgpu"], may: FEATURES, can: { ...base, f16: true, dot4: true, device: { ...DEVICE, swaps: true } } },
     { name: "base", needs: ["webgpu"], can: base },
   ],
   emit,

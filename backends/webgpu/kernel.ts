@@ -58,6 +58,14 @@ function rootsIn(func: Func, given: Roots): (ptr: Expr) => Root {
 
 const isPointer = (p: Param): boolean => p.type === "ptr";
 
+/** How the threads of a workgroup are told apart where they swap: by rank alone nothing is known of who runs in step with whom. */
+const SUBGROUPS = [
+  "@builtin(subgroup_size) subgroup_size: u32",
+  "@builtin(num_subgroups) subgroups: u32",
+  "@builtin(subgroup_id) subgroup: u32",
+  "@builtin(subgroup_invocation_id) lane: u32",
+] as const;
+
 class Module {
   readonly #functions: ReadonlyMap<string, Func>;
   readonly #used = new Set<string>();
@@ -139,6 +147,7 @@ class Module {
       need: (feature) => void this.features.add(feature),
       team: (of) => {
         if (of === "size" && isEntry) return String(func.grid!.size);
+        if (!isEntry && of === "lanes") throw errors.notLegal(func.name, "the lanes of a kernel that calls it");
         if (!isEntry) this.#asksTeam = true;
         return of;
       },
@@ -160,21 +169,28 @@ class Module {
     const p = this.#printer(func, roots, starts);
     const body = printBody(func, func.body, p, "  ");
     const folded = grid.workgroups > MOST_WORKGROUPS;
-    const uses = { group: false, rank: false };
+    const uses = { group: false, rank: false, lanes: false };
     visitExpressions(func, (e) => {
       if (e.kind === "team" && e.of !== "size") uses[e.of] = true;
     });
+    if (uses.lanes) for (const feature of ["subgroups", "subgroup_id"] as const) this.features.add(feature);
     if (this.#asksTeam) uses.group = uses.rank = true;
     const number = folded ? `i32(workgroup.x + workgroup.y * ${MOST_WORKGROUPS}u)` : "i32(workgroup.x)";
     const own = this.#asksTeam ? "" : "let ";
     const builtins = [
       ...(uses.group || folded ? ["@builtin(workgroup_id) workgroup: vec3u"] : []),
-      ...(uses.rank ? ["@builtin(local_invocation_index) thread: u32"] : []),
+      ...(uses.rank || uses.lanes ? ["@builtin(local_invocation_index) thread: u32"] : []),
+      ...(uses.lanes ? SUBGROUPS : []),
     ].join(", ");
     const ids = [
       ...(uses.group || folded ? [`  ${own}group = ${number};\n`] : []),
       ...(folded ? [`  if (group >= ${grid.workgroups}) { return; }\n`] : []),
-      ...(uses.rank ? [`  ${own}rank = i32(thread);\n`] : []),
+      ...(uses.lanes
+        ? [`  let whole = subgroups * subgroup_size == ${grid.size}u;\n  let lanes = select(1, i32(subgroup_size), whole);\n`]
+        : []),
+      ...(uses.lanes || uses.rank
+        ? [`  ${own}rank = i32(${uses.lanes ? "select(thread, subgroup * subgroup_size + lane, whole)" : "thread"});\n`]
+        : []),
       ...(this.#asksTeam ? [`  size = ${grid.size};\n`] : []),
     ].join("");
     const team = this.#asksTeam ? "var<private> group: i32;\nvar<private> rank: i32;\nvar<private> size: i32;\n" : "";
@@ -203,7 +219,7 @@ const meetsInBuffers = (func: Func): boolean => func.params.some((p) => "access"
 function printBody(func: Func, body: readonly Stmt[], p: Printer, indent: string): string {
   const set = new Set<string>();
   visitStatements(func.body, (s) => {
-    if (s.kind === "set") set.add(s.name);
+    if (s.kind === "set" || s.kind === "swap") set.add(s.name);
   });
   const print = (block: readonly Stmt[], inner: string): string => block.map((s) => statement(s, inner)).join("");
   const nested = (block: readonly Stmt[], inner: string): string => `{\n${print(block, `${inner}  `)}${inner}}`;
@@ -240,6 +256,10 @@ function printBody(func: Func, body: readonly Stmt[], p: Printer, indent: string
       case "assert": {
         if (func.result) throw errors.notLegal(func.name, "an assert in a function with a result");
         return line(`if (!(${text(s.cond)})) { atomicMin(&fault[0], ${s.fault}u); return; }`);
+      }
+      case "swap": {
+        const name = safe(s.name);
+        return line(`${name} = subgroupShuffleXor(${name}, u32(${text(s.by)}));`);
       }
       case "barrier":
         return line(meetsInBuffers(func) ? "storageBarrier(); workgroupBarrier();" : "workgroupBarrier();");

@@ -178,7 +178,7 @@ nointerpolation non_coherent noncoherent noperspective null nullptr of operator 
 precision premerge priv protected pub public readonly ref regardless register reinterpret_cast require resource restrict self set shared
 sizeof smooth snorm static static_assert static_cast std subroutine super target template this thread_local throw trait try type typedef
 typeid typename typeof union unless unorm unsafe unsized use using varying virtual volatile wgsl where with writeonly yield
-main group rank fault workgroup bool f16 f32 i32 u32 array vec2 vec3 vec4 vec2u vec3u vec4u vec4i vec4f vec2f atomic ptr bitcast select all any
+main group rank lanes whole thread lane subgroup subgroups subgroup_size fault workgroup bool f16 f32 i32 u32 array vec2 vec3 vec4 vec2u vec3u vec4u vec4i vec4f vec2f atomic ptr bitcast select all any
 abs floor ceil trunc round sqrt exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh pow atan2 min max fma sign
 atomicLoad atomicAnd atomicOr atomicMin workgroupBarrier storageBarrier countLeadingZeros exp2 read read_write storage private function step
 dot cross length distance normalize mix clamp fract modf saturate transpose determinant reflect refract radians degrees`;

@@ -96,6 +96,7 @@ function scalarizeFunc(func: Func): readonly Func[] {
         return [{ ...s, args: args(s.args) }];
       case "assert":
         return [{ ...s, cond: scalar(s.cond) }];
+      case "swap":
       case "barrier":
         return [s];
     }

@@ -184,6 +184,7 @@ function statement(s: Stmt): string {
       return `${s.name}_(${s.args.map(expression).join(", ")});`;
     case "assert":
       return `if (!${expression(s.cond)}) throw { fault: ${s.fault} };`;
+    case "swap":
     case "barrier":
       throw new TypeError("a barrier, and 'can' lists no threads");
   }

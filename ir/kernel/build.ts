@@ -11,6 +11,7 @@ import {
   type Param,
   type PointerParam,
   type Stmt,
+  type TeamValue,
   type ValueType,
   type VectorType,
 } from "./types.ts";
@@ -67,7 +68,7 @@ export function fma(a: Expr, b: Expr, c: Expr): Expr {
 }
 export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a, b });
 export const dot4 = (a: Expr, b: Expr): Expr => ({ kind: "dot4", type: "i32", a, b });
-export const team = (of: "rank" | "size" | "group"): Expr => ({ kind: "team", type: "i32", of });
+export const team = (of: TeamValue): Expr => ({ kind: "team", type: "i32", of });
 export const call = (type: ValueType, name: string, args: readonly Expr[]): Expr => ({ kind: "call", type, name, args });
 
 export const let_ = (name: string, value: Expr): Stmt => ({ kind: "let", name, value });
@@ -88,6 +89,7 @@ export const for_ = (name: string, from: Expr, to: Expr, body: readonly Stmt[], 
 /** A block that one thread of a team runs; it stands beside others, or beside parallel loops. */
 export const section = (name: string, body: readonly Stmt[], cost: number): Stmt => for_(name, i32(0), i32(1), body, 1, cost);
 export const barrier: Stmt = { kind: "barrier" };
+export const swap = (name: string, by: Expr): Stmt => ({ kind: "swap", name, by });
 export const repeat = (body: readonly Stmt[], again: Expr): Stmt => ({ kind: "repeat", body, again });
 export const while_ = (cond: Expr, body: readonly Stmt[]): Stmt => ({ kind: "while", cond, body });
 export const if_ = (cond: Expr, then: readonly Stmt[], otherwise: readonly Stmt[] = []): Stmt => ({

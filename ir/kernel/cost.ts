@@ -45,6 +45,7 @@ export function costOf(func: Func, functions: ReadonlyMap<string, Func>): number
         return costOf(functions.get(s.name)!, functions);
       case "assert":
         return expression(s.cond);
+      case "swap":
       case "barrier":
         return 1;
     }

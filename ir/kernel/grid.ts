@@ -7,15 +7,17 @@ import { type Grid, MEMORY_BYTES } from "./types.ts";
 
 /**
  * Calls `run` for one workgroup after the other, with the windows of each of its threads. Threads of a workgroup race between barriers,
- * workgroups through the whole call.
+ * workgroups through the whole call. `inStep` threads run in step, where that divides their number.
  */
 export function runGrid(
   grid: Grid,
   windows: readonly Window[],
   counts: Counts | undefined,
+  inStep: number,
   run: (windows: (rank: number) => readonly Window[], members: readonly Member[], races: Races) => void,
 ): void {
   const { workgroups, size } = grid;
+  const lanes = size % inStep === 0 ? inStep : 1;
   const [threads, groups] = [new Races(), new Races()];
   const loaded = counts && ((n: number) => void (counts.loads += n));
   const sharedLoaded = counts && ((n: number) => void (counts.sharedLoads += n));
@@ -43,7 +45,7 @@ export function runGrid(
         (view, k): Window => ({ view, base: 0, bytes: view.byteLength, watch: ofShared[k]![rank], whole: true, loaded: sharedLoaded }),
       ),
     ];
-    const members = Array.from({ length: size }, (_, rank): Member => ({ rank, size, group }));
+    const members = Array.from({ length: size }, (_, rank): Member => ({ rank, size, group, lanes }));
     run(own, members, threads);
     threads.meet();
   }

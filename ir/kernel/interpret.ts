@@ -17,6 +17,8 @@ export interface InterpretOptions {
   readonly steps?: number;
   /** Threads that run the program together; between barriers one goes after the other. Default 1. */
   readonly threads?: number;
+  /** Threads of a workgroup that run in step, a power of two: they can swap. Default 4, the least of WebGPU's subgroups. */
+  readonly lanes?: number;
   /** Counts what is done, from what it holds on. */
   readonly counts?: Counts;
 }
@@ -72,7 +74,7 @@ export function interpreter(
   verify(program);
   const budget: Budget = { left: 0, total: options.steps ?? 1e9 };
   const compiled = new Map<string, Compiled>();
-  for (const func of program.functions) compiled.set(func.name, compileFunc(func, compiled, budget, options.counts));
+  for (const func of program.functions) compiled.set(func.name, compileFunc(func, compiled, budget, options));
   const { threads = 1 } = options;
   return (entry, args) => {
     const found = compiled.get(entry);
@@ -86,7 +88,7 @@ export function interpreter(
       const calls = Array.from({ length: threads }, (_, rank) => ({
         args: values,
         windows: windows.map((w, i) => ({ ...w, watch: watched[i]![rank] })),
-        member: { rank, size: threads, group: 0 },
+        member: { rank, size: threads, group: 0, lanes: 1 },
       }));
       found.together(calls, races);
       return { fault: -1, result: undefined };
@@ -116,7 +118,12 @@ function bind(func: Func, args: readonly (BufferRef | number | bigint)[]): { val
   return { values, windows };
 }
 
-function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budget: Budget, counts: Counts | undefined): Compiled {
+function compileFunc(
+  func: Func,
+  functions: ReadonlyMap<string, Compiled>,
+  budget: Budget,
+  { counts, lanes = 4 }: InterpretOptions,
+): Compiled {
   const slots = new Map<string, number>();
   const roots = new Map<string, number>();
   const slot = (name: string): number => {
@@ -250,6 +257,7 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
           if (!cond(frame)) throw fault;
         };
       }
+      case "swap":
       case "barrier":
         return () => {};
     }
@@ -258,7 +266,7 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
   const meets = (body: readonly Stmt[]): boolean => {
     let found = false;
     visitStatements(body, (s) => {
-      found ||= s.kind === "barrier" || (s.kind === "call" && functions.get(s.name)!.meets);
+      found ||= s.kind === "barrier" || s.kind === "swap" || (s.kind === "call" && functions.get(s.name)!.meets);
     });
     return found;
   };
@@ -321,6 +329,17 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
         const callee = functions.get(s.name)!;
         return (frames, races) => callee.together(frames.map(give), races);
       }
+      case "swap": {
+        const by = expr(s.by);
+        const at = slot(s.name);
+        return (frames) => {
+          const distance = agreed(frames, by) as number;
+          if (distance < 1 || distance >= frames[0]!.member.lanes)
+            fail(func.name, `swaps '${s.name}' over ${distance} lanes of ${frames[0]!.member.lanes}`);
+          const held = frames.map((f) => f.slots[at]!);
+          for (const f of frames) f.slots[at] = held[f.member.rank ^ distance]!;
+        };
+      }
       default:
         return (_, races) => races.meet();
     }
@@ -334,7 +353,7 @@ function compileFunc(func: Func, functions: ReadonlyMap<string, Compiled>, budge
   if (grid) {
     const all = everyone(func.body);
     const dispatch: Invoke = (args, windows) => {
-      runGrid(grid, windows, counts, (own, member, races) =>
+      runGrid(grid, windows, counts, lanes, (own, member, races) =>
         all(
           member.map((m, rank) => frameOf({ args, windows: own(rank), member: m })),
           races,

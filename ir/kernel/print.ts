@@ -106,6 +106,8 @@ export function printStmt(s: Stmt, indent = ""): string {
       return line(`${s.name}(${list(s.args)})`);
     case "assert":
       return line(`assert ${printExpr(s.cond)} fault ${s.fault}`);
+    case "swap":
+      return line(`swap ${s.name} by ${printExpr(s.by)}`);
     case "barrier":
       return line("barrier");
   }

@@ -25,8 +25,9 @@ export interface Member {
   readonly rank: number;
   readonly size: number;
   readonly group: number;
+  readonly lanes: number;
 }
-export const ALONE: Member = { rank: 0, size: 1, group: 0 };
+export const ALONE: Member = { rank: 0, size: 1, group: 0, lanes: 1 };
 
 /** Told of every access of one thread to one buffer. */
 export type Watch = (func: string, at: number, bytes: number, write: boolean) => void;

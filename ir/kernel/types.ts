@@ -41,11 +41,14 @@ export type Expr =
   | { readonly kind: "dot4"; readonly type: "i32"; readonly a: Expr; readonly b: Expr }
   /**
    * Which thread of the team that runs the program, or the workgroup, this is (`rank`, from 0), and how many there are (`size`); one thread
-   * alone has rank 0 of 1. `group` is the workgroup's number in its grid.
+   * alone has rank 0 of 1. `group` is the workgroup's number in its grid. Threads of a workgroup run in step by `lanes`, of neighbouring ranks
+   * from a multiple of it on: a power of two up to 128 that divides the size, 1 where the device cannot say.
    */
-  | { readonly kind: "team"; readonly type: "i32"; readonly of: "rank" | "size" | "group" }
+  | { readonly kind: "team"; readonly type: "i32"; readonly of: TeamValue }
   /** A call of a function that has a result. Such functions have no effect. */
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
+
+export type TeamValue = "rank" | "size" | "group" | "lanes";
 
 export type Stmt =
   /** Declares a variable, visible in the rest of its block. Names are unique within a function. */
@@ -73,6 +76,11 @@ export type Stmt =
   | { readonly kind: "call"; readonly name: string; readonly args: readonly Expr[] }
   /** No thread of a team, or of a workgroup, goes on before all are here; every thread passes the same barriers. */
   | { readonly kind: "barrier" }
+  /**
+   * Sets a variable, a number or four, to what the thread whose rank is this one's xor `by` has in it. `by` is positive, less than `lanes` and
+   * the same for all; every thread of a workgroup passes it.
+   */
+  | { readonly kind: "swap"; readonly name: string; readonly by: Expr }
   /** Ends the run with fault number `fault` (an index into the program's faults) unless `cond` holds. */
   | { readonly kind: "assert"; readonly cond: Expr; readonly fault: number };
 

@@ -19,6 +19,9 @@ import { operands, visitStatements } from "./walk.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** Types that threads of a workgroup can swap. */
+const SWAPPED: ReadonlySet<ValueType> = new Set(["f32", "i32", "u32", "f32x4", "i32x4"]);
+
 interface Variable {
   readonly type: ValueType;
   /** For pointers, the parameter into whose buffer they point. */
@@ -122,7 +125,12 @@ export function verifyFunc(
   const checkParallel = (cost: number, loop: Stmt & { kind: "for" }): void => {
     if (!Number.isInteger(cost) || cost < 1) fails(`the cost ${cost} of '${loop.name}'`);
     visitStatements(loop.body, (s) => {
-      if (s.kind === "barrier" || (s.kind === "for" && s.parallel !== undefined) || (s.kind === "call" && shared.has(s.name)))
+      if (
+        s.kind === "barrier" ||
+        s.kind === "swap" ||
+        (s.kind === "for" && s.parallel !== undefined) ||
+        (s.kind === "call" && shared.has(s.name))
+      )
         fails(`shares out work within '${loop.name}', which is shared out`);
     });
   };
@@ -135,7 +143,7 @@ export function verifyFunc(
   };
 
   const check = (s: Stmt): void => {
-    if (func.result && (s.kind === "store" || s.kind === "assert" || s.kind === "call" || s.kind === "barrier"))
+    if (func.result && (s.kind === "store" || s.kind === "assert" || s.kind === "call" || s.kind === "barrier" || s.kind === "swap"))
       fails(`has a result and an effect (${s.kind})`);
     switch (s.kind) {
       case "let": {
@@ -188,6 +196,13 @@ export function verifyFunc(
         expect(s.cond, "bool", "the condition of an assert");
         if (!Number.isInteger(s.fault) || s.fault < 0 || s.fault >= faults) fails(`asserts fault ${s.fault} of ${faults}`);
         return;
+      case "swap": {
+        const v = find(s.name);
+        if (!func.grid) fails("swaps, but has no grid");
+        if (!v.mutable || !SWAPPED.has(v.type)) fails(`swaps '${s.name}', no variable of a number or four`);
+        expect(s.by, "i32", "the distance of a swap");
+        return;
+      }
       case "barrier":
         return;
     }

@@ -109,6 +109,8 @@ export function mapStmt(s: Stmt, expr: (e: Expr) => Expr, block: (body: readonly
       return { ...s, args: s.args.map(expr) };
     case "assert":
       return { ...s, cond: expr(s.cond) };
+    case "swap":
+      return { ...s, by: expr(s.by) };
     case "barrier":
       return s;
   }
@@ -140,6 +142,8 @@ export function expressionsOf(s: Stmt): readonly Expr[] {
       return [s.cond];
     case "call":
       return s.args;
+    case "swap":
+      return [s.by];
     case "barrier":
       return [];
   }

@@ -13,6 +13,7 @@ import { nullDevice, webgpuSkipped, wgslProblem } from "../support/webgpu.ts";
 
 afterEach(() => void vi.unstubAllGlobals());
 
+const full = webgpu.variants[0]!;
 const skipped = webgpuSkipped() !== undefined;
 const element = (name: string, index: Expr, bytes = 4): Expr => k.advance(k.variable(name, "ptr"), k.mul(index, k.i32(bytes)));
 
@@ -158,5 +159,60 @@ describe("halves", () => {
     const { variant, y } = await runGrid(await gridArtifact(narrow), x);
     expect(variant).toBe("base");
     expect([...new Uint16Array(y.slice().buffer)]).toEqual([...between].map(toF16));
+  });
+});
+
+describe("threads that run in step", () => {
+  /** Of each thread its rank, how many run in step with it, and the rank of each that it swaps with. */
+  const swaps = (size: number): GridKernel => {
+    const groups = 3;
+    const bytes = [4, 4 * 9 * groups * size] as const;
+    const number = k.add(k.mul(k.team("group"), k.i32(size)), k.variable("own"));
+    const put = (value: Expr, place: number): Stmt => k.store("i32", element("y", number, 36), value, 4 * place);
+    const distances = [1, 2, 4, 8, 16, 32, 64];
+    return {
+      bytes,
+      func: {
+        name: "swaps",
+        params: [k.pointer("x", "read", bytes[0]), k.pointer("y", "write", bytes[1])],
+        grid: { workgroups: groups, size, shared: [] },
+        body: [
+          k.let_("own", k.team("rank")),
+          k.let_("lanes", k.team("lanes")),
+          put(k.variable("own"), 0),
+          put(k.variable("lanes"), 1),
+          ...distances.flatMap((by, i): Stmt[] => [
+            k.let_(`other${i}`, k.variable("own")),
+            k.if_(k.lt(k.i32(by), k.variable("lanes")), [k.swap(`other${i}`, k.i32(by))]),
+            put(k.variable(`other${i}`), 2 + i),
+          ]),
+        ],
+      },
+    };
+  };
+
+  it.skipIf(skipped)("swap as their ranks say, as many at once as the device has them", async () => {
+    const device = await nullDevice();
+    const found = [];
+    for (const size of [256, 64, 12]) {
+      const kernel = swaps(size);
+      const artifact = await gridArtifact(kernel, [full]);
+      expect(needsOf(artifact)).toEqual({ full: ["webgpu", "subgroups", "subgroup_id"] });
+      expect(await wgslProblem(device, textOf(artifact, "full"))).toBeUndefined();
+      const { y } = await runGrid(artifact, new Uint8Array(4));
+      const [, lanes] = new Int32Array(y.slice().buffer);
+      expect(y).toEqual(meantBy(kernel, new Uint8Array(4), lanes));
+      found.push(lanes!);
+    }
+    device.destroy();
+    // Twelve are no whole subgroups: each thread is alone.
+    expect(found).toEqual([expect.toSatisfy((n) => n >= 4), found[0], 1]);
+  });
+
+  it.skipIf(skipped)("are none where a device cannot say which they are", async () => {
+    for (const missing of ["subgroups", "subgroup_id"]) {
+      vi.stubGlobal("navigator", { gpu: without(missing) });
+      await expect(runGrid(await gridArtifact(swaps(64), [full]), new Uint8Array(4))).rejects.toThrow(`the adapter lacks ${missing}`);
+    }
   });
 });

@@ -13,11 +13,13 @@ import {
   for_,
   i32,
   if_,
+  let_,
   load,
   mul,
   pointer,
   section,
   store,
+  swap,
   team,
   variable,
   while_,
@@ -172,5 +174,35 @@ describe("random graphs", () => {
       }),
       parameters,
     );
+  });
+});
+
+describe("threads in step", () => {
+  const body = (by: number): readonly Stmt[] => [
+    let_("own", mul(team("rank"), i32(10))),
+    swap("own", i32(by)),
+    store("i32", at(team("rank")), add(variable("own"), team("lanes"))),
+  ];
+  const kernel = (size: number, stmts: readonly Stmt[]): Program => ({
+    functions: [{ name: "run", params: [pointer("y", "readwrite", 64)], body: stmts, grid: { workgroups: 1, size, shared: [] } }],
+    entry: "run",
+    faults: [],
+  });
+  const words = (p: Program, lanes: number): number[] => {
+    const bytes = new Uint8Array(64);
+    interpret(p, "run", [{ bytes }], { lanes });
+    return [...new Int32Array(bytes.buffer)];
+  };
+
+  test("swap with those as far away as they are told", () => {
+    expect(words(kernel(8, body(1)), 4).slice(0, 8)).toEqual([14, 4, 34, 24, 54, 44, 74, 64]);
+    expect(words(kernel(8, body(3)), 4).slice(0, 8)).toEqual([34, 24, 14, 4, 74, 64, 54, 44]);
+  });
+
+  test("swap with no others, all together, and variables of numbers alone", async () => {
+    const guarded = [let_("own", team("rank")), if_(compare("eq", team("rank"), i32(0)), [swap("own", i32(1))])];
+    const pointers = [let_("p", y), swap("p", i32(1))];
+    const bad = [kernel(8, body(4)), kernel(6, body(1)), kernel(8, guarded), kernel(8, pointers), program(body(1))];
+    for (const p of bad) expect(await codeOf(() => words(p, 4))).toBe("bad-kernel");
   });
 });

@@ -7,7 +7,7 @@ import { TILINGS } from "../../compiler/lower/device/tiling.ts";
 import type { Lowered } from "../../compiler/lower/template.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Sketch } from "../conformance/sketch.ts";
-import { can, countBarriers, deviceCase, kernelsOf, lowerLast, runKernel, withoutEachBarrier } from "./device-cases.ts";
+import { can, countBarriers, deviceCase, kernelsOf, lowerLast, most, runKernel, withoutEachBarrier } from "./device-cases.ts";
 
 /** Kernels, run so long that each of their loops goes round, and the barriers that they have. */
 const matmul = (m: number, k: number, n: number, tiling: number): Lowered =>
@@ -23,13 +23,14 @@ const conv = (tiling: number): Lowered =>
     }),
     (u, c) => deviceConv(u, c, can, () => TILINGS[tiling]!),
   );
-const only = (build: (s: Sketch) => Value): Lowered => {
-  const [kernel, ...others] = kernelsOf(deviceCase(build).graph);
+const only = (build: (s: Sketch) => Value, target = can): Lowered => {
+  const [kernel, ...others] = kernelsOf(deviceCase(build).graph, target);
   expect(others).toEqual([]);
   return kernel!;
 };
 
-const rows = (shape: readonly number[], op: string, axis: number): Lowered => only((s) => s.op(op, [s.input("f32", shape)], { axis }));
+const rows = (shape: readonly number[], op: string, axis: number, target = can): Lowered =>
+  only((s) => s.op(op, [s.input("f32", shape)], { axis }), target);
 const attention = (keys: number): Lowered =>
   only((s) => {
     const scores = s.op("matmul", [s.input("f32", [16, 8]), s.input("f32", [8, keys])]);
@@ -54,6 +55,10 @@ const SAMPLES: readonly (readonly [string, number, () => Lowered])[] = [
     5,
     () => only((s) => s.op("arg_reduce", [s.input("f32", [3, 90])], { op: "argmax_last", axis: 1, keepdims: false })),
   ],
+  ["softmax of rows, by swaps", 2, () => rows([9, 70], "softmax", 1, most)],
+  ["softmax of columns, by swaps", 2, () => rows([100, 30], "softmax", 0, most)],
+  ["a row by a matrix, by swaps", 1, () => only((s) => s.op("matmul", [s.input("f32", [1, 70]), s.input("f32", [70, 10])]), most)],
+  ["a matrix by a column, by swaps", 1, () => only((s) => s.op("matmul", [s.weight("f32", [10, 70]), s.input("f32", [70, 1])]), most)],
   ["attention to many keys", 2, () => attention(70)],
   ["attention to keys that are there at once", 1, () => attention(20)],
 ];

@@ -26,7 +26,9 @@ import { runLowered } from "../support/run-lowered.ts";
 import { nullDevice, webgpuSkipped, wgslProblem } from "../support/webgpu.ts";
 import { buffers } from "./run-lowered.ts";
 
-export const { can } = webgpu.variants[0]!;
+/** What every device can do, and what some can. */
+export const { can } = webgpu.variants.at(-1)!;
+export const { can: most } = webgpu.variants[0]!;
 
 export interface DeviceCase {
   readonly graph: Graph;
@@ -40,8 +42,8 @@ export function deviceCase(build: (s: Sketch) => Value | readonly Value[]): Devi
 }
 
 /** The kernels of a graph, but for those that only move data. */
-export const kernelsOf = (graph: Graph): readonly Lowered[] =>
-  lowerGraph(graph, can).steps.flatMap((s) => (s.kind === "kernel" && !s.lowered.moves ? [s.lowered] : []));
+export const kernelsOf = (graph: Graph, target = can): readonly Lowered[] =>
+  lowerGraph(graph, target).steps.flatMap((s) => (s.kind === "kernel" && !s.lowered.moves ? [s.lowered] : []));
 
 const validator = webgpuSkipped()?.includes("not installed") ? undefined : await nullDevice();
 
@@ -61,8 +63,12 @@ export async function checkDevice({ graph, inputs }: DeviceCase, kernels: readon
   expect(difference(runLowered(graph, inputs, can), interpret(graph, inputs), "bounded")).toBeUndefined();
   if (!validator) return;
   const { artifact } = await compiled(graph);
-  const text = new TextDecoder().decode(artifact.files.get(artifact.manifest.variants[0]!.code));
-  for (const kernel of text.split(/^\/\/\/\/ .*\n/m).slice(1)) expect(await wgslProblem(validator, kernel)).toBeUndefined();
+  for (const { code } of artifact.manifest.variants)
+    for (const kernel of new TextDecoder()
+      .decode(artifact.files.get(code))
+      .split(/^\/\/\/\/ .*\n/m)
+      .slice(1))
+      expect(await wgslProblem(validator, kernel)).toBeUndefined();
 }
 
 /** Many graphs as one, on a software driver: a test where there is one. */
@@ -73,13 +79,17 @@ export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly V
   test(title, { timeout: 120_000 }, async () => {
     const { graph, inputs } = deviceCase((s) => builds.flatMap((build) => build(s)));
     const { artifact, names } = await compiled(graph);
-    const model = await load(artifact, { device: "webgpu", executors: [webgpuExecutor] });
-    try {
-      const results = await model.run(Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs);
-      const expected = interpret(graph, inputs);
-      expect(names.map((name, k) => difference([results[name]! as Tensor], [expected[k]!], "bounded"))).toEqual(names.map(() => undefined));
-    } finally {
-      model.dispose();
+    const expected = interpret(graph, inputs);
+    for (const { name: variant } of artifact.manifest.variants) {
+      const model = await load(artifact, { device: `webgpu:${variant}`, executors: [webgpuExecutor] });
+      try {
+        const results = await model.run(Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs);
+        expect(names.map((name, k) => difference([results[name]! as Tensor], [expected[k]!], "bounded"))).toEqual(
+          names.map(() => undefined),
+        );
+      } finally {
+        model.dispose();
+      }
     }
   });
 }

@@ -66,8 +66,8 @@ export async function runGrid(artifact: ArtifactFiles, x: Uint8Array, options: L
 }
 
 /** The bytes that the kernel means. */
-export function meantBy(kernel: GridKernel, x: Uint8Array): Uint8Array {
+export function meantBy(kernel: GridKernel, x: Uint8Array, lanes = 1): Uint8Array {
   const y = new Uint8Array(kernel.bytes[1]);
-  interpret({ functions: [kernel.func], entry: kernel.func.name, faults: [] }, kernel.func.name, [{ bytes: x }, { bytes: y }]);
+  interpret({ functions: [kernel.func], entry: kernel.func.name, faults: [] }, kernel.func.name, [{ bytes: x }, { bytes: y }], { lanes });
   return y;
 }

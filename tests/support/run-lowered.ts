@@ -19,8 +19,11 @@ import { fillImage } from "../../runtime/sections.ts";
 export const VECTOR_TARGET: Capabilities = { vectors: ["f32x4", "i32x4"], f16: true, fma: true, maths: [], accumulators: 7 };
 export const SCALAR_TARGET: Capabilities = { ...VECTOR_TARGET, vectors: [] };
 
-/** Lowers, plans and executes, by as many threads as the target has. Outputs of bounded shape are not cut to their true extents. */
-export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabilities = VECTOR_TARGET): Tensor[] {
+/**
+ * Lowers, plans and executes, by as many threads as the target has; on a device by `lanes` in step. Outputs of bounded shape are not cut to
+ * their true extents.
+ */
+export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabilities = VECTOR_TARGET, lanes = 4): Tensor[] {
   const lowered = lowerGraph(graph, can);
   const { threads = 1, device } = can;
   const plan = planMemory(lowered, { threads, ...(device ? { alignment: device.alignment, apart: true } : {}) });
@@ -36,7 +39,7 @@ export function runLowered(graph: Graph, inputs: readonly Tensor[], can: Capabil
   const arena = new Uint8Array(Math.max(64, plan.bytes)).fill(0x7f);
   lowered.inputs.forEach(({ place }, k) => arena.set(bytesOf(inputs[k]!.data), plan.offsets.get(place.buffer)!));
   const shared = legalize(program, can, [shareOut, nameShared]);
-  const { fault } = interpret(shared, "run", [{ bytes: weights }, { bytes: arena }], { threads });
+  const { fault } = interpret(shared, "run", [{ bytes: weights }, { bytes: arena }], { threads, lanes });
   lowered.inputs.forEach(({ place }, k) => {
     const given = Buffer.from(bytesOf(inputs[k]!.data));
     if (given.compare(arena, plan.offsets.get(place.buffer)!, plan.offsets.get(place.buffer)! + given.length) !== 0)

@@ -127,7 +127,7 @@ export function deviceMatmul(u: Unit, c: GenericContext, can: Capabilities, plan
     const reach = reachOf(tiling);
     const put = putOf(`${name}_put`, to, epilogue);
     const sides = { matrix: matrix.side(reach), vector: vector.side({ ...reach, lines: 1 }, "deep") };
-    const functions = vectorProduct({ ...common, results, ...sides, tiling, put });
+    const functions = vectorProduct({ ...common, results, ...sides, tiling, put, swaps: can.device?.swaps ?? false });
     const bindings = [...sides.matrix.bindings, ...sides.vector.bindings, ...put.bindings];
     const why = `${4 * tiling.quads} results a workgroup, ${tiling.slices} threads for each four`;
     return fits(bindings, u, c, can) ? { kernel: "matvec_f32", functions, entry: name, bindings, faults: [], why } : undefined;

@@ -19,6 +19,7 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, SharedArray } from "../../../ir/kernel/types.ts";
 import { Emitter } from "../generic/emitter.ts";
+import { joined, type Seats } from "./join.ts";
 import { type Reach, type Side, zero4 } from "./operand.ts";
 import { transposed } from "./product.ts";
 import type { Put } from "./put.ts";
@@ -57,6 +58,31 @@ export interface VectorProduct {
   readonly vector: Side;
   readonly tiling: VectorTiling;
   readonly put: Put;
+  /** Whether threads that run in step can swap. */
+  readonly swaps: boolean;
+}
+
+/** The sum of what threads of a team hold, two by two, by way of places in shared memory; for the team's first thread. */
+function addedUp(
+  em: Emitter,
+  { threads, thread }: Seats,
+  value: Expr,
+  place: (thread: Expr) => { readonly ptr: Expr; readonly offset: number },
+): Expr {
+  if (threads === 1) return value;
+  const sum = em.mutable("sum", value);
+  const mine = place(thread);
+  em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
+  em.loop("round", i32(0), i32(Math.log2(threads)), 1, (round) => {
+    const half = em.named("half", binary("shr", i32(threads / 2), round));
+    em.emit(barrier);
+    em.branch(lt(thread, half), () => {
+      const other = place(add(thread, half));
+      sum.assign(add(sum.read, load("f32x4", other.ptr, other.offset)));
+      em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
+    });
+  });
+  return sum.read;
 }
 
 /** The functions of the product, its entry last. */
@@ -95,23 +121,14 @@ export function vectorProduct(p: VectorProduct): readonly Func[] {
         sums.map((s) => s.read),
       )
     : sums.map((s) => s.read);
-  const sum = em.mutable("sum", columns.reduce(add));
-  const place = (number: Expr): { readonly ptr: Expr; readonly offset: number } =>
-    em.address(variable(array.name, "ptr"), mul(add(mul(number, i32(quads)), own), i32(16)));
-  if (slices > 1) {
-    const mine = place(slice);
-    em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
-    em.loop("round", i32(0), i32(Math.log2(slices)), 1, (round) => {
-      const half = em.named("half", binary("shr", i32(slices / 2), round));
-      em.emit(barrier);
-      em.branch(lt(slice, half), () => {
-        const other = place(add(slice, half));
-        sum.assign(add(sum.read, load("f32x4", other.ptr, other.offset)));
-        em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
-      });
-    });
-  }
-  const put4 = (): void => em.emit(callStmt(put.func.name, put.args(sum.read, batch, i32(0), quad)));
+  const mine = columns.reduce(add);
+  const seats: Seats = matrix.deep
+    ? { threads: slices, stride: 1, rank, first: mul(own, i32(slices)), thread: slice }
+    : { threads: slices, stride: quads, rank, first: own, thread: slice };
+  const sum = p.swaps
+    ? joined(em, seats, [mine], [{ array, bytes: 16 }], (a, b) => [add(a[0]!, b[0]!)])[0]!
+    : addedUp(em, seats, mine, (thread) => em.address(variable(array.name, "ptr"), mul(add(mul(thread, i32(quads)), own), i32(16))));
+  const put4 = (): void => em.emit(callStmt(put.func.name, put.args(sum, batch, i32(0), quad)));
   if (slices > 1) em.branch(compare("eq", slice, i32(0)), put4);
   else put4();
   const grid = { workgroups: groups.reduce((a, b) => a * b, 1), size: quads * slices, shared: slices > 1 ? [array] : [] };

@@ -6,6 +6,7 @@ import type { Expr, Param } from "../../../ir/kernel/types.ts";
 import { elementOf, isCompute, isElementwise } from "../../../ir/op.ts";
 import { type Scalar, some } from "../../../ir/scalar/scalar.ts";
 import { isStatic, sameShape } from "../../../ir/types.ts";
+import type { Capabilities } from "../../backend.ts";
 import { ElementLowering } from "../generic/element.ts";
 import { Emitter } from "../generic/emitter.ts";
 import { type GenericContext, isImmediate, kernelName, sources } from "../generic/kernel.ts";
@@ -73,7 +74,7 @@ function reduction(u: Unit, c: GenericContext): Plan | undefined {
 }
 
 /** A team of threads for each row; undefined for units that are none of these. */
-export function lowerRows(u: Unit, c: GenericContext): Lowered | undefined {
+export function lowerRows(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   const plan = rows(u, c) ?? reduction(u, c);
   if (!plan) return undefined;
   const em = new Emitter();
@@ -85,7 +86,7 @@ export function lowerRows(u: Unit, c: GenericContext): Lowered | undefined {
   const free = shape.map((d, axis) => (plan.axes.includes(axis) ? 1 : d));
   const total = product(free);
   const teams = teamsFor(plan.count, total, plan.across);
-  const team = new Team(em, teams, total);
+  const team = new Team(em, teams, total, can.device?.swaps);
   const start = em.coordinates(team.row, free, [...free.keys()]);
   let shared = 0;
   const lowering = new ElementLowering(em, {

@@ -26,6 +26,7 @@ import type { ScalarType } from "../../../ir/scalar/types.ts";
 import { COMBINE, type Reduction } from "../generic/element.ts";
 import type { Emitter } from "../generic/emitter.ts";
 import { identityOf } from "../generic/identity.ts";
+import { joined, type Merge } from "./join.ts";
 
 /** How the threads of a workgroup are shared out among rows; both powers of two. */
 export interface Teams {
@@ -83,17 +84,19 @@ export class Team {
   readonly #first: Expr;
   readonly #spots = new Map<string, readonly Spot[]>();
   readonly #arrays = new Map<string, SharedArray>();
+  readonly #swaps: boolean;
   #trees = 0;
   /** The row's number: the last one's, where there is none for this team. */
   readonly row: Expr;
   /** Whether there is a row for this team; undefined where there always is. */
   readonly hasRow: Expr | undefined;
 
-  /** Rows are numbered from 0 to `total` - 1. */
-  constructor(em: Emitter, teams: Teams, total: number) {
+  /** Rows are numbered from 0 to `total` - 1. With `swaps`, threads that run in step can swap. */
+  constructor(em: Emitter, teams: Teams, total: number, swaps = false) {
     const { threads, rows, across } = teams;
     this.#em = em;
     this.#teams = teams;
+    this.#swaps = swaps;
     this.#rank = em.named("rank", team("rank"));
     const [quick, slow] = [rem(this.#rank, i32(across ? rows : threads)), div(this.#rank, i32(across ? rows : threads))];
     this.#thread = em.named("thread", across ? slow : quick);
@@ -178,18 +181,38 @@ export class Team {
   }
 
   /** What the threads of a team hold, merged two by two. */
-  #tree(values: readonly Expr[], merge: (a: readonly Expr[], b: readonly Expr[]) => readonly Expr[]): readonly Expr[] {
+  #tree(values: readonly Expr[], merge: Merge): readonly Expr[] {
     const em = this.#em;
     const { threads, rows, across } = this.#teams;
     if (threads === 1) return values;
     const step = 4 * (across ? rows : 1);
     // Two sets of arrays in turn: no thread writes to one before all have read what it held last.
     const turn = this.#trees++ % 2;
+    const arrays = values.map((v, k): SharedArray & { readonly memory: Cell } => {
+      const memory = CELLS[v.type as ScalarType]!;
+      const name = `held_${memory}_${turn}${k}`;
+      const array = { name, memory, length: threads * rows };
+      this.#arrays.set(name, array);
+      em.parameter(name, "ptr");
+      return array;
+    });
+    if (this.#swaps) {
+      const seats = { threads, stride: across ? rows : 1, rank: this.#rank, first: this.#first, thread: this.#thread };
+      const number = (x: Expr): Expr => (x.type === "bool" ? cast("i32", x) : x);
+      const typed = (x: Expr, k: number): Expr => (values[k]!.type === "bool" ? compare("ne", x, i32(0)) : x);
+      const numbers: Merge = (a, b) => merge(a.map(typed), b.map(typed)).map(number);
+      const all = joined(
+        em,
+        seats,
+        values.map(number),
+        arrays.map((array) => ({ array, bytes: 4 })),
+        numbers,
+      );
+      return all.map(typed);
+    }
     const cells = values.map((v, k) => {
       const type = v.type as ScalarType;
-      const memory = CELLS[type]!;
-      const name = `held_${memory}_${turn}${k}`;
-      this.#arrays.set(name, { name, memory, length: threads * rows });
+      const { name, memory } = arrays[k]!;
       const at = (index: Expr): Expr => advance(em.parameter(name, "ptr"), mul(index, i32(4)));
       return {
         get: (index: Expr, offset: number): Expr => {

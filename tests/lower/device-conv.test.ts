@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { deviceConv } from "../../compiler/lower/device/conv.ts";
+import { deviceConvVector } from "../../compiler/lower/device/conv-vector.ts";
 import { TILINGS, whyTiled } from "../../compiler/lower/device/tiling.ts";
 import type { Value } from "../../ir/graph.ts";
 import type { Sketch } from "../conformance/sketch.ts";
@@ -60,7 +61,20 @@ const DEPTHWISE: readonly (readonly [string, Case])[] = [
   ["one axis", { x: [2, 6, 13], m: 6, kernel: [4], pads: [1, 2], group: 6, bias: true }],
 ];
 
+const VECTOR: readonly (readonly [string, Case])[] = [
+  ["1 x 1", { x: [1, 8, 1, 1], m: 12, kernel: [1, 1], bias: true }],
+  ["1 x 1, odd, images", { x: [3, 7, 1, 1], m: 9, kernel: [1, 1], bias: true }],
+  ["1 x 1, deep", { x: [1, 300, 1, 1], m: 70, kernel: [1, 1], bias: true }],
+  ["a step beyond the image", { x: [1, 5, 3, 3], m: 6, kernel: [1, 1], strides: [3, 3] }],
+  ["taps of a whole image", { x: [2, 3, 4, 5], m: 7, kernel: [4, 5], bias: true }],
+  ["dilated", { x: [1, 4, 5, 3], m: 8, kernel: [3, 2], dilations: [2, 2] }],
+  ["groups", { x: [2, 8, 1, 1], m: 8, kernel: [1, 1], group: 2, bias: true }],
+  ["groups of odd channels", { x: [1, 6, 2, 2], m: 9, kernel: [2, 2], group: 3, bias: true }],
+  ["one axis", { x: [2, 6, 3], m: 5, kernel: [3], bias: true }],
+];
+
 const MENUS = [
+  ["of one pixel", "conv_f32_vector", VECTOR],
   ["tiled", "conv_f32_tiled", TILED],
   ["of each channel", "conv_f32_depthwise", DEPTHWISE],
 ] as const;
@@ -101,6 +115,17 @@ describe("tilings", () => {
     );
     expect(counts.loads * 16).toBeLessThanOrEqual(counts.multiplyAdds);
   });
+});
+
+test("one pixel: no product is made for nothing, and each weight is loaded once", () => {
+  const c = conv({ x: [1, 256, 1, 1], m: 64, kernel: [1, 1], bias: true });
+  const counts = checkKernel(
+    c,
+    lowerLast(c, (u, context) => deviceConvVector(u, context, can)),
+  );
+  expect(counts.multiplyAdds).toBe(256 * 64);
+  // Four results share what is read of the vector.
+  expect(counts.loads).toBeLessThanOrEqual(1.25 * 256 * 64 + 64);
 });
 
 test("results that lie in slices of channels", () =>

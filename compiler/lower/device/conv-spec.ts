@@ -75,6 +75,9 @@ export function convSpecOf(u: Unit, c: GenericContext): ConvSpec | undefined {
   };
 }
 
+/** Weights of an output channel. */
+export const depthOf = ({ inputs, axes }: ConvSpec): number => axes.reduce((n, a) => n * a.taps, inputs);
+
 /** Whether a tap falls on an implicit zero anywhere. */
 export const isPadded = (a: Axis): boolean => a.pad > 0 || (a.out - 1) * a.stride - a.pad + (a.taps - 1) * a.dilation >= a.extent;
 

@@ -7,6 +7,7 @@ import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { deviceConv } from "./conv.ts";
 import { deviceDepthwise } from "./conv-depthwise.ts";
+import { deviceConvVector } from "./conv-vector.ts";
 import { lowerElements } from "./elements.ts";
 import { deviceMatmul } from "./matmul.ts";
 import { lowerRows } from "./rows.ts";
@@ -14,6 +15,7 @@ import { lowerSparse } from "./sparse.ts";
 
 const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [
   deviceDepthwise,
+  deviceConvVector,
   deviceConv,
   deviceMatmul,
   lowerRows,

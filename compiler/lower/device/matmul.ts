@@ -11,7 +11,7 @@ import type { Storage } from "../storage.ts";
 import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { fits } from "./buffers.ts";
-import { reachOf, vectorProduct, vectorTilingFor } from "./matvec.ts";
+import { reachOf, vectorProduct, vectorTilingFor, whyVector } from "./matvec.ts";
 import { isDeep, type Matrices, padded, type Reach, type Side, strided, vectorAxis } from "./operand.ts";
 import { tiledProduct } from "./product.ts";
 import { epilogueStorages, isLaneSafe, putOf, type Target } from "./put.ts";
@@ -129,7 +129,7 @@ export function deviceMatmul(u: Unit, c: GenericContext, can: Capabilities, plan
     const sides = { matrix: matrix.side(reach), vector: vector.side({ ...reach, lines: 1 }, "deep") };
     const functions = vectorProduct({ ...common, results, ...sides, tiling, put, swaps: can.device?.swaps ?? false });
     const bindings = [...sides.matrix.bindings, ...sides.vector.bindings, ...put.bindings];
-    const why = `${4 * tiling.quads} results a workgroup, ${tiling.slices} threads for each four`;
+    const why = whyVector(tiling);
     return fits(bindings, u, c, can) ? { kernel: "matvec_f32", functions, entry: name, bindings, faults: [], why } : undefined;
   }
   const tiling = plan(batches, f.rows, f.columns, f.depth);

@@ -44,6 +44,9 @@ export function vectorTilingFor(results: number, depth: number, deep: boolean): 
   return { quads: Math.min(quads, 64 / slices), slices };
 }
 
+/** For `explain`. */
+export const whyVector = (t: VectorTiling): string => `${4 * t.quads} results a workgroup, ${t.slices} threads for each four`;
+
 export const reachOf = (t: VectorTiling): Reach => ({ lines: 4 * t.quads, depth: 4 * t.slices });
 
 export interface VectorProduct {
@@ -60,6 +63,8 @@ export interface VectorProduct {
   readonly put: Put;
   /** Whether threads that run in step can swap. */
   readonly swaps: boolean;
+  /** First summands of four results (f32x4). */
+  readonly start?: (em: Emitter, batch: Expr, quad: Expr) => Expr;
 }
 
 /** The sum of what threads of a team hold, two by two, by way of places in shared memory; for the team's first thread. */
@@ -128,7 +133,10 @@ export function vectorProduct(p: VectorProduct): readonly Func[] {
   const sum = p.swaps
     ? joined(em, seats, [mine], [{ array, bytes: 16 }], (a, b) => [add(a[0]!, b[0]!)])[0]!
     : addedUp(em, seats, mine, (thread) => em.address(variable(array.name, "ptr"), mul(add(mul(thread, i32(quads)), own), i32(16))));
-  const put4 = (): void => em.emit(callStmt(put.func.name, put.args(sum, batch, i32(0), quad)));
+  const put4 = (): void => {
+    const whole = p.start ? add(p.start(em, batch, quad), sum) : sum;
+    em.emit(callStmt(put.func.name, put.args(whole, batch, i32(0), quad)));
+  };
   if (slices > 1) em.branch(compare("eq", slice, i32(0)), put4);
   else put4();
   const grid = { workgroups: groups.reduce((a, b) => a * b, 1), size: quads * slices, shared: slices > 1 ? [array] : [] };

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { deviceConv } from "../../compiler/lower/device/conv.ts";
+import { deviceConvTranspose } from "../../compiler/lower/device/conv-transpose.ts";
 import { deviceConvVector } from "../../compiler/lower/device/conv-vector.ts";
 import { TILINGS, whyTiled } from "../../compiler/lower/device/tiling.ts";
 import type { Value } from "../../ir/graph.ts";
@@ -114,6 +115,46 @@ describe("tilings", () => {
       lowerLast(c, (u, context) => deviceConv(u, context, can)),
     );
     expect(counts.loads * 16).toBeLessThanOrEqual(counts.multiplyAdds);
+  });
+});
+
+describe("transposed", () => {
+  const transposed =
+    (x: readonly number[], w: readonly number[], more: Readonly<Record<string, unknown>> = {}, bias = true) =>
+    (s: Sketch): Value => {
+      const spatial = x.slice(2).map(() => 1);
+      const none = spatial.map(() => 0);
+      const { group = 1, ...others } = more as { group?: number };
+      const attrs = { strides: spatial, dilations: spatial, pads: [...none, ...none], output_padding: none, group, ...others };
+      const b = bias ? [s.weight("f32", [w[1]! * group])] : [];
+      const y = s.op("conv_transpose", [s.input("f32", x), s.weight("f32", w), ...b], attrs);
+      return s.op("relu", [s.op("add", [y, s.input("f32", y.type.shape as readonly number[])])]);
+    };
+  const two = { strides: [2, 2] } as const;
+  const CASES: readonly (readonly [string, (s: Sketch) => Value])[] = [
+    ["2 x 2 by 2", transposed([1, 8, 4, 6], [8, 3, 2, 2], two)],
+    ["2 x 2 by 2, images, odd", transposed([2, 5, 3, 5], [5, 7, 2, 2], two, false)],
+    ["3 x 3 by 2", transposed([1, 6, 5, 7], [6, 4, 3, 3], { ...two, pads: [1, 1, 1, 1], output_padding: [1, 1] })],
+    ["4 x 4 by 2", transposed([1, 6, 4, 4], [6, 5, 4, 4], { ...two, pads: [1, 1, 1, 1] })],
+    ["3 x 3 by 1", transposed([1, 4, 5, 6], [4, 3, 3, 3], { pads: [1, 0, 0, 1] })],
+    ["taps that lack a phase", transposed([1, 4, 3, 4], [4, 3, 1, 2], { strides: [2, 3], output_padding: [1, 1] })],
+    ["dilated", transposed([1, 4, 5, 6], [4, 3, 2, 3], { ...two, dilations: [3, 2], pads: [1, 2, 1, 1] })],
+    ["more pads than taps", transposed([1, 3, 6, 6], [3, 2, 2, 2], { ...two, pads: [3, 4, 5, 4] })],
+    ["groups", transposed([2, 6, 4, 5], [6, 2, 3, 3], { ...two, pads: [1, 1, 1, 1], output_padding: [1, 1], group: 3 })],
+    ["one axis", transposed([2, 5, 9], [5, 4, 4], { strides: [2], pads: [1, 1] })],
+  ];
+  for (const [name, build] of CASES) test(name, () => checkDevice(deviceCase(build), ["conv_transpose_f32_tiled"]));
+  testOnDriver(CASES.filter((_, k) => k % 4 === 2).map(([, build]) => build));
+
+  test("a last result that some phases lack: an element at a time", () =>
+    checkDevice(deviceCase(transposed([1, 4, 5, 6], [4, 3, 3, 3], { ...two, pads: [1, 1, 1, 1] })), ["conv_transpose_f32_add_relu"]));
+  test("one global load for at least eight multiply-adds, those of the epilogue and all", () => {
+    const c = deviceCase(transposed([1, 32, 8, 8], [32, 16, 2, 2], two));
+    const counts = checkKernel(
+      c,
+      lowerLast(c, (u, context) => deviceConvTranspose(u, context, can)),
+    );
+    expect(counts.loads * 8).toBeLessThanOrEqual(counts.multiplyAdds);
   });
 });
 

@@ -42,7 +42,18 @@ function targetOf(spec: ConvSpec): Target {
 /** Convolutions of any number of spatial axes. `plan` is for tests. */
 export function deviceConv(u: Unit, c: GenericContext, can: Capabilities, plan = tilingFor): Lowered | undefined {
   const spec = convSpecOf(u, c);
-  if (!spec) return undefined;
+  return spec && tiledConv(u, c, can, spec, targetOf(spec), plan);
+}
+
+/** A convolution whose result goes to a target: a row for each output channel of a group, a column for each pixel. */
+export function tiledConv(
+  u: Unit,
+  c: GenericContext,
+  can: Capabilities,
+  spec: ConvSpec,
+  target: Target,
+  plan: typeof tilingFor,
+): Lowered | undefined {
   const { groups, outputs, axes } = spec;
   const name = kernelName(u);
   const [images] = spec.input.shape as [number];
@@ -52,7 +63,7 @@ export function deviceConv(u: Unit, c: GenericContext, can: Capabilities, plan =
   const left = weightSide(spec, { lines: tiling.rows, depth: tiling.depth });
   const operand = u.operands.indexOf(outer(u, spec.node.inputs[0]!));
   const right = pixels("x", { kind: "operand", operand }, spec, { lines: tiling.columns, depth: tiling.depth });
-  const put = putOf(`${name}_put`, targetOf(spec), spec.epilogue);
+  const put = putOf(`${name}_put`, target, spec.epilogue);
   const functions = tiledProduct({
     name,
     doc: `convolution: ${outputs} x ${depth} weights by ${columns} pixels${images * groups > 1 ? `, ${images * groups} times` : ""}`,

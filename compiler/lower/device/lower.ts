@@ -7,6 +7,7 @@ import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
 import { deviceConv } from "./conv.ts";
 import { deviceDepthwise } from "./conv-depthwise.ts";
+import { deviceConvTranspose } from "./conv-transpose.ts";
 import { deviceConvVector } from "./conv-vector.ts";
 import { lowerElements } from "./elements.ts";
 import { deviceMatmul } from "./matmul.ts";
@@ -17,6 +18,7 @@ const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered
   deviceDepthwise,
   deviceConvVector,
   deviceConv,
+  deviceConvTranspose,
   deviceMatmul,
   lowerRows,
 ];

@@ -19,10 +19,11 @@ import { importOnnx } from "./onnx/import.ts";
 import type { OnnxOp } from "./onnx/op.ts";
 import { decodeModel } from "./onnx/proto/decode.ts";
 import { externalDataBeside, noExternalData } from "./onnx/proto/external.ts";
+import { writeOnnx } from "./onnx/write/write.ts";
 import type { Pass } from "./pass.ts";
 import { placeOn } from "./passes/place.ts";
 import { quantizeBlocks } from "./passes/quantize-blocks.ts";
-import { defaultPipeline, type Pipeline, runPipeline } from "./pipeline.ts";
+import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { targetOf } from "./placement.ts";
 import type { OpenGraph } from "./quantize/observe.ts";
 import { type Quantization, type QuantizationReport, quantize } from "./quantize/quantize.ts";
@@ -207,6 +208,20 @@ export async function compileModel(
     ...(options.log ? { log: options.log } : {}),
   });
   return { ...compiled, notes, ...(quantized ? { quantization: quantized.report } : {}) };
+}
+
+/** A quantized model as an ONNX file, for use elsewhere, with the shapes that the options give it. Errors: `unsupported` too. */
+export async function quantizeModel(
+  model: string | Uint8Array,
+  asked: QuantizeOptions,
+  options: CompileOptions = {},
+): Promise<{ readonly onnx: Uint8Array; readonly quantization: QuantizationReport; readonly notes: readonly Note[] }> {
+  options.onStage?.("read");
+  const { graph, outputs } = await importModel(model, options);
+  const { pipeline, report } = await quantizePipeline(graph, asked, options);
+  const last = pipeline.findIndex((p) => p.name === "quantize-blocks");
+  const { graph: quantized, notes } = runPipeline(graph, pipeline.slice(0, last + 1));
+  return { onnx: writeOnnx(quantized, outputs), quantization: report, notes };
 }
 
 /** Compiles a model to an artifact. */

@@ -68,10 +68,11 @@ const rounding = {
   correct: { type: "boolean", description: "brings each channel's mean and deviation back to the float model's" },
   "max-loss": { type: "string", valueHint: "POINTS", description: "keeps the worst layers float until no more is lost on the samples" },
 } as const satisfies ArgsDef;
+const schemes = ["int8", "int4", "int8-weights", "int4-weights"];
 const quantizing = {
   quantize: {
     type: "enum",
-    options: ["int8", "int4", "int8-weights", "int4-weights"],
+    options: schemes,
     description: "rounds weights, and activations, to small integers",
   },
   ...rounding,
@@ -232,6 +233,28 @@ export const commands: ReadonlyMap<string, Command> = new Map([
     },
     ["sparsec calibrate -o costs.json", "sparsec compile model.onnx --cost costs.json"],
     () => import("./calibrate.ts"),
+  ),
+  command(
+    "quantize",
+    "Writes a model with small integers as weights and activations, as ONNX",
+    {
+      model: model("the model, an .onnx file"),
+      out: { type: "string", alias: "o", valueHint: "FILE", description: "file to write (default: MODEL.SCHEME.onnx)" },
+      scheme: { type: "enum", options: schemes, description: "bits of weights; with -weights activations stay floats (default int8)" },
+      ...rounding,
+      dim: compiling.dim,
+      "input-shape": compiling["input-shape"],
+      batch: compiling.batch,
+      const: compiling.const,
+      config: compiling.config,
+      external: compiling.external,
+      json,
+    },
+    [
+      "sparsec quantize model.onnx -o small.onnx --calibrate samples.npz",
+      "sparsec quantize model.onnx --scheme int4-weights --dim batch=1",
+    ],
+    () => import("./quantize.ts"),
   ),
   command(
     "doctor",

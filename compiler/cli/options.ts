@@ -82,8 +82,8 @@ function imposing(text: string, config: Config, terminal: Terminal): NonNullable
   return passes.some((p) => p.name === "detect-sparsity") ? insertBefore(passes, "detect-sparsity", pass) : [...passes, pass];
 }
 
-/** Reads flags and files. Errors: `usage`, `bad-config`, and those of arrays. */
-export async function settings(flags: Flags, terminal: Terminal): Promise<Settings> {
+/** Reads flags and files; `scheme` quantizes whatever the flags say. Errors: `usage`, `bad-config`, and those of arrays. */
+export async function settings(flags: Flags, terminal: Terminal, scheme?: string): Promise<Settings> {
   const asked = flags.one("config");
   // Never from beside the model: a config is a program, and models come from anywhere.
   const file = asked === "none" ? undefined : (asked ?? findConfig(process.cwd()));
@@ -98,7 +98,7 @@ export async function settings(flags: Flags, terminal: Terminal): Promise<Settin
   const costFile = flags.one("cost") ?? (config.cost === undefined ? undefined : join(dirname(file!), config.cost));
   const cost = costFile === undefined ? undefined : await readCosts(costFile);
   const impose = flags.one("impose-sparsity");
-  const quantize = await quantizing(flags);
+  const quantize = await quantizing(flags, scheme ?? flags.one("quantize"));
   const named = flags.list("backend");
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
   const options: CompileOptions = {

@@ -30,7 +30,7 @@ async function readSamples(path: string): Promise<Stacked> {
 const blockOf = (text: string): Block => (/^\d+$/.test(text) ? (Number(text) as Block) : (text as Block));
 
 /** What the flags ask for; undefined where none asks for quantization. Errors: `usage`, and those of `readSamples`. */
-export async function quantizing(flags: Flags, name = flags.one("quantize")): Promise<QuantizeOptions | undefined> {
+export async function quantizing(flags: Flags, name: string | undefined): Promise<QuantizeOptions | undefined> {
   const one = (flag: string): string | undefined => flags.one(flag);
   const also = ["block", "range", "calibrate", "evaluate", "max-loss"].filter((f) => one(f) !== undefined);
   if (name === undefined) {

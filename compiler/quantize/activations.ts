@@ -1,12 +1,13 @@
 // Which activations become integers, and which share one scale: what products read, and what comes between products, back to the last one.
 
 import { type Graph, type Node, topological, useCounts, type Value } from "../../ir/graph.ts";
-import { isStatic } from "../../ir/types.ts";
+import { isStatic, sizeOf } from "../../ir/types.ts";
 import type { Layer } from "./layers.ts";
 
 /** These only move elements, or take the largest of some. */
 const MOVES: ReadonlySet<string> = new Set(["reshape", "transpose", "slice", "concat"]);
 const CLAMPS: ReadonlySet<string> = new Set(["relu", "clip"]);
+const SCALES: ReadonlySet<string> = new Set(["mul", "div"]);
 
 const isActivation = (v: Value): boolean => v.type.dtype === "f32" && v.node.op !== "const" && isStatic(v.type);
 
@@ -20,10 +21,14 @@ function movedBy(g: Graph, n: Node): readonly Value[] {
   return zero ? n.inputs.slice(0, 1) : [];
 }
 
+/** Whether a kernel applies the node to what it computes before it rounds: a clamp, or one constant factor for all. */
+const isEpilogue = (n: Node): boolean =>
+  CLAMPS.has(n.op) || (SCALES.has(n.op) && n.inputs[1]!.node.op === "const" && sizeOf(n.inputs[1]!.type) === 1);
+
 /** The operands that a node computes with, where integers can do that as well. */
 function summedBy(n: Node): readonly Value[] {
   if (n.op === "pool" && n.attrs.op === "avg") return n.inputs;
-  if (n.op === "reduce" && n.attrs.op === "mean") return n.inputs;
+  if (n.op === "reduce" && n.attrs.op === "sum") return n.inputs;
   return n.op === "add" ? n.inputs : [];
 }
 
@@ -45,14 +50,14 @@ export function activationGroups(g: Graph, layers: readonly Layer[]): readonly (
     for (const x of b) groupOf.set(x, a);
   };
   for (const l of layers) if (l.kind === "product") demand(l.node.inputs[l.data]!);
-  /** Values that are integers but for a clamp, which their kernel applies before it rounds. */
-  const clamped = new Set<Value>();
+  /** Values that become integers once what follows is applied. */
+  const pending = new Set<Value>();
   for (const n of topological(g.outputs).reverse()) {
     const [result] = n.results;
-    if (!result || outs.has(result) || !(groupOf.has(result) || clamped.has(result))) continue;
-    if (CLAMPS.has(n.op)) {
+    if (!result || outs.has(result) || !(groupOf.has(result) || pending.has(result))) continue;
+    if (isEpilogue(n)) {
       const x = n.inputs[0]!;
-      if (uses.get(x) === 1) clamped.add(x);
+      if (uses.get(x) === 1) pending.add(x);
       else demand(x);
       continue;
     }

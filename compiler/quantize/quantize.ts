@@ -31,6 +31,8 @@ export interface LayerReport {
 export interface QuantizationReport {
   readonly scheme: Scheme;
   readonly layers: readonly LayerReport[];
+  /** Bytes of the layers' weights with their scales, as a part of what they take as f32. */
+  readonly size: number;
   /** Activations that are rounded, counted as values. */
   readonly activations: number;
   /** Signal to noise of the first output in dB, and points lost, on the calibration samples. */
@@ -65,6 +67,13 @@ const LARGE_LOSS = 5;
 function schemeFor(layer: Layer, scheme: Scheme): Scheme {
   const wide: Scheme = scheme.bits === 4 && layer.delicate ? { ...scheme, bits: 8, block: "channel" } : scheme;
   return typeof wide.block === "number" && !hasBlocks(layer) ? { ...wide, block: "channel" } : wide;
+}
+
+/** Bytes of rounded weights: integers packed, scales f32, zero points as wide as integers. */
+function bytesOf({ integers, steps, levels }: Rounded): number {
+  const bits = levels.high - levels.low > 15 ? 8 : 4;
+  const kinds = new Set(steps).size === 1 ? 1 : steps.length;
+  return (integers.length * bits) / 8 + kinds * (4 + (levels.low === 0 ? bits / 8 : 0));
 }
 
 const dtypeName = ({ bits, symmetric }: Scheme): string => `${symmetric ? "i" : "u"}${bits}`;
@@ -149,6 +158,9 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
     before: await accuracy(open, graph, evaluation.samples, evaluation.labels!),
     after: await accuracy(open, applyRecipe(recipe).graph, evaluation.samples, evaluation.labels!),
   };
+  const elements = (l: Layer): number => l.matrix.rows * l.matrix.outer * l.matrix.inner;
+  const sum = (of: (l: Layer) => number): number => layers.reduce((n, l) => n + of(l), 0);
+  const bytes = sum((l) => (recipe.weights.has(l) ? bytesOf(recipe.weights.get(l)!) : 4 * elements(l)));
   return {
     recipe,
     notes,
@@ -166,6 +178,7 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
           ...(found ? { noise: found.noise.get(l)! } : {}),
         };
       }),
+      size: bytes / (4 * sum(elements)),
       activations: recipe.activations.size,
       ...(found ? { output: found.output, loss: found.loss } : {}),
       ...(scored ? { accuracy: scored } : {}),

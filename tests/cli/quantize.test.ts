@@ -1,6 +1,6 @@
 // Quantization from the command line, as processes.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "vitest";
 import type { QuantizationReport } from "../../compiler/index.ts";
 import { writeNpy } from "../../compiler/npy.ts";
@@ -35,6 +35,18 @@ test("compile quantizes by samples of a folder, and measures accuracy on those o
   const { stdout } = await sparsec(args);
   expect(stdout).toMatch(/quantized int8: 1 of 1 layers/);
   expect(stdout).toMatch(/accuracy \d+\.\d\d % before, \d+\.\d\d % after, of 6 samples/);
+});
+
+test("quantize writes an ONNX file, which compiles", async () => {
+  const file = at("small.int4-weights.onnx");
+  const args = ["quantize", at("small.onnx"), "--scheme", "int4-weights", "--calibrate", at("samples")];
+  const written = await document<Quantized & { readonly file: string; readonly bytes: number }>(args);
+  expect(written.file).toBe(file);
+  expect(written.quantization.scheme.name).toBe("int4-weights");
+  expect((await readFile(file)).length).toBe(written.bytes);
+  expect((await sparsec(["run", file, "--random", "1"])).code).toBe(0);
+  const again = await sparsec(["quantize", file, "--scheme", "int8", "--json"]);
+  expect((JSON.parse(again.stdout) as Failed).error.code).toBe("already-quantized");
 });
 
 test.each([

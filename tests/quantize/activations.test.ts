@@ -6,6 +6,7 @@ import { quantizeBlocks } from "../../compiler/passes/quantize-blocks.ts";
 import { activationGroups } from "../../compiler/quantize/activations.ts";
 import { layersOf } from "../../compiler/quantize/layers.ts";
 import { distance } from "../../compiler/quantize/measure.ts";
+import { observe } from "../../compiler/quantize/observe.ts";
 import { quantize } from "../../compiler/quantize/quantize.ts";
 import { limitsOf, stepOver } from "../../compiler/quantize/ranges.ts";
 import { applyRecipe } from "../../compiler/quantize/recipe.ts";
@@ -109,13 +110,12 @@ describe("what is lost", () => {
     for (const layer of layersOf(g)) {
       const means = async (graph: typeof g, v: (typeof g.outputs)[number]) => {
         const sums = new Float64Array(layer.matrix.rows);
-        for (const s of calibration.samples) {
-          const [t] = await Promise.resolve((await open({ ...graph, outputs: [v] })).run(s));
-          const inner = layer.channel === 1 && t!.shape.length === 4 ? t!.shape[2]! * t!.shape[3]! : 1;
+        const inner = v.type.shape.length === 4 ? Number(v.type.shape[2]) * Number(v.type.shape[3]) : 1;
+        await observe(open, graph, [v], calibration.samples, ([t]) => {
           t!.data.forEach((x: number | bigint, i: number) => {
             sums[Math.floor(i / inner) % sums.length]! += Number(x) / inner / 12;
           });
-        }
+        });
         return sums;
       };
       const [expected, actual] = [await means(g, layer.out), await means(applied.graph, applied.made.get(layer.out)!)];

@@ -3,12 +3,24 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { bytesOf, type TypedArray } from "../../ir/dtype.ts";
+import { type Tensor, tensorFromBytes } from "../../ir/tensor.ts";
 import { sharedPath } from "./shared.ts";
 import { type TestTensor, testTensor } from "./tensors.ts";
 
 export interface Sample {
   readonly inputs: readonly TestTensor[];
   readonly label: number;
+}
+
+/** Samples as quantization takes them: arrays by input with an axis of samples in front, and their labels. */
+export function stacked(samples: readonly Sample[]): Readonly<Record<string, Tensor>> {
+  const arrays = samples[0]!.inputs.map(({ name, dtype, shape }, i): readonly [string, Tensor] => {
+    const parts = samples.map((s) => bytesOf(s.inputs[i]!.data));
+    const bytes = new Uint8Array(Buffer.concat(parts));
+    return [name, tensorFromBytes(dtype, [samples.length, ...shape], bytes)];
+  });
+  const labels = Int32Array.from(samples, (s) => s.label);
+  return { ...Object.fromEntries(arrays), labels: { dtype: "i32", shape: [samples.length], data: labels } };
 }
 
 const data = (...parts: readonly string[]): Buffer => readFileSync(sharedPath("data", ...parts)!);
@@ -88,11 +100,11 @@ export const imagenetTensorflow = (name: string): readonly Sample[] =>
 /** Longest sentence of the SST-2 models. */
 export const SST2_TOKENS = 48;
 
-/** SST-2's development set: input_ids and attention_mask, i64 [1, 48]. */
-export function sst2(): readonly Sample[] {
+/** SST-2: input_ids and attention_mask, i64 [1, 48]. The models were trained on the training set. */
+export function sst2(set: "dev" | "train" = "dev"): readonly Sample[] {
   const vocabulary = JSON.parse(data("text", "sst2_vocab.json").toString()) as readonly string[];
   const idOf = new Map(vocabulary.map((word, id) => [word, id]));
-  const lines = data("text", "sst2_dev.tsv").toString().trimEnd().split("\n");
+  const lines = data("text", `sst2_${set}.tsv`).toString().trimEnd().split("\n");
   return lines.map((line) => {
     const [text, label] = line.split("\t");
     const words = text!.toLowerCase().split(" ").slice(0, SST2_TOKENS);

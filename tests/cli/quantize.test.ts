@@ -38,11 +38,11 @@ test("compile quantizes by samples of a folder, and measures accuracy on those o
 });
 
 test("quantize writes an ONNX file, which compiles", async () => {
-  const file = at("small.int4-weights.onnx");
-  const args = ["quantize", at("small.onnx"), "--scheme", "int4-weights", "--calibrate", at("samples")];
+  const file = at("small.int4.onnx");
+  const args = ["quantize", at("small.onnx"), "--scheme", "int4", "--calibrate", at("samples")];
   const written = await document<Quantized & { readonly file: string; readonly bytes: number }>(args);
   expect(written.file).toBe(file);
-  expect(written.quantization.scheme.name).toBe("int4-weights");
+  expect(written.quantization.scheme.name).toBe("int4");
   expect((await readFile(file)).length).toBe(written.bytes);
   expect((await sparsec(["run", file, "--random", "1"])).code).toBe(0);
   const again = await sparsec(["quantize", file, "--scheme", "int8", "--json"]);

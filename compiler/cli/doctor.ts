@@ -1,5 +1,8 @@
 // `sparsec doctor`: what this machine can run, what is missing, and how to get it.
 
+import { webgpu as backend } from "../../backends/index.ts";
+import { SparsecError } from "../../runtime/diagnostics.ts";
+import { webgpuExecutor } from "../../runtime/executors/webgpu.ts";
 import { hasFeature } from "../../runtime/features.ts";
 import type { Run } from "./commands.ts";
 import { table } from "./table.ts";
@@ -43,17 +46,31 @@ async function installed(name: string, required: boolean, purpose: string): Prom
   }
 }
 
+/** Whether there is an adapter, and which of the features that variants use it has. */
 async function webgpu(): Promise<Finding> {
-  // Node 20 has no navigator at all.
-  const here = globalThis.navigator && "gpu" in globalThis.navigator ? "navigator.gpu" : undefined;
-  const found = here ?? ((await installed("webgpu", false, "")).ok ? "package webgpu" : undefined);
-  return {
-    name: "webgpu",
-    ok: found !== undefined,
-    required: false,
-    found: found ?? "no",
-    hint: found ? null : "npm install webgpu (Dawn for Node); browsers have it built in. No backend of this version uses it",
-  };
+  const wants = (needs: readonly string[]) => webgpuExecutor.unsupported({ backend: backend.name, name: "", needs });
+  const features = backend.variants.flatMap(({ may = [] }) => may);
+  try {
+    await wants([]);
+    const lacking = await Promise.all(features.map(async (f) => (await wants([f])) !== undefined));
+    const listed = (missing: boolean): string => features.filter((_, k) => lacking[k] === missing).join(", ");
+    return {
+      name: "webgpu",
+      ok: true,
+      required: false,
+      found: `an adapter${listed(false) ? ` with ${listed(false)}` : ""}${listed(true) ? `, without ${listed(true)}` : ""}`,
+      hint: null,
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof SparsecError)) throw thrown;
+    return {
+      name: "webgpu",
+      ok: false,
+      required: false,
+      found: "no",
+      hint: `${thrown.reason}; ${thrown.hint ?? "webgpu variants need it"}`,
+    };
+  }
 }
 
 function typescript(): Finding {

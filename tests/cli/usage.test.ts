@@ -2,6 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "vitest";
+import { webgpuSkipped } from "../support/webgpu.ts";
 import { small, writeModel } from "./models.ts";
 import { document, type Failed, sparsec, workFolder } from "./sparsec.ts";
 
@@ -101,7 +102,9 @@ test("SPARSEC_DEBUG tells of passes on stderr, and nothing on stdout", async () 
 });
 
 test("doctor tells what this machine can run", async () => {
-  const { ok, checks } = await document<{ ok: boolean; checks: { name: string; ok: boolean; hint: string | null }[] }>(["doctor"]);
+  const { ok, checks } = await document<{ ok: boolean; checks: { name: string; ok: boolean; found: string; hint: string | null }[] }>([
+    "doctor",
+  ]);
   expect(ok).toBe(true);
   expect(checks.map((c) => c.name)).toEqual([
     "node",
@@ -115,5 +118,8 @@ test("doctor tells what this machine can run", async () => {
     "typescript-config",
   ]);
   for (const c of checks) expect(c.ok).toBe(c.hint === null);
+  const { ok: has, found } = checks.find((c) => c.name === "webgpu")!;
+  if (webgpuSkipped() === undefined) expect(has).toBe(true);
+  expect(found).toMatch(has ? /^an adapter with(out)? shader-f16\b/ : /^no$/);
   expect((await sparsec(["doctor"])).stdout).toContain("everything that is needed is here");
 });

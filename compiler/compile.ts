@@ -7,7 +7,7 @@ import type { Extent, Part, Port, Slot, StepInfo, VariantManifest } from "../run
 import { WEIGHTS } from "../runtime/artifact.ts";
 import { type Artifact, createArtifact } from "./artifact.ts";
 import type { Backend, Capabilities, Emitted, Variant } from "./backend.ts";
-import { type CostFile, costsFor } from "./cost/costs.ts";
+import { type CostFile, type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import { emitTypes } from "./emit-types.ts";
 import { createImage } from "./image.ts";
@@ -120,6 +120,12 @@ function measuredVariant(backend: Backend, variant: Variant, cost: CostFile | un
   return device && rates ? { ...variant, can: { ...variant.can, device: { ...device, sparseRates: rates } } } : variant;
 }
 
+/** The costs of a variant. Those that differ in what their programs may use cost alike: one measured, all are. */
+function costsOf(backend: Backend, variant: Variant, cost: CostFile | undefined): Costs {
+  const names = [variant, ...(variant.may ? backend.variants : [])].map(({ name }) => `${backend.name}:${name}`);
+  return costsFor(names.find((name) => Object.hasOwn(cost?.variants ?? {}, name)) ?? names[0]!, cost);
+}
+
 /** What passes decide by: hosts share what is chosen for the first of them. */
 function targetsOf(backends: readonly Backend[], cost: CostFile | undefined): Targets {
   const host = backends.find((b) => !b.variants[0]?.can.device);
@@ -184,14 +190,7 @@ async function emitVariant(
     ...quantitiesOf(lowered, manifest.arena),
     weights: manifest.weights,
     steps: lowered.steps.length,
-    nodes: explainSteps(
-      graph,
-      lowered.steps,
-      findings,
-      backend.name,
-      costsFor(`${backend.name}:${variant.name}`, cost),
-      device !== undefined,
-    ),
+    nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsOf(backend, variant, cost), device !== undefined),
   };
   const { name } = plainest(backend, variant, emitted.uses ?? []);
   const named = (name: string, { code, files, schedule, uses = [], limits = [] }: Emitted) => ({
@@ -212,7 +211,7 @@ export function quantitiesBefore(graph: Graph, variant: Variant): Quantities {
 
 /** Microseconds that a run of a graph is predicted to take once it went through the passes. */
 export function forecastFor(graph: Graph, pipeline: Pipeline, backend: Backend, variant: Variant, cost: CostFile | undefined): number {
-  const costs = costsFor(`${backend.name}:${variant.name}`, cost);
+  const costs = costsOf(backend, variant, cost);
   const { graph: better } = runPipeline(graph, pipeline, { targets: targetsOf([backend], cost) });
   return forecast(better, lowerGraph(better, capabilitiesFor(better, measuredVariant(backend, variant, cost))).steps, costs);
 }

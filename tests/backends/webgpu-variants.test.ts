@@ -2,10 +2,14 @@
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { webgpu } from "../../backends/index.ts";
+import { compileGraph } from "../../compiler/compile.ts";
+import { type CostFile, costsFor } from "../../compiler/cost/costs.ts";
 import * as k from "../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../ir/kernel/types.ts";
 import { fromF16, toF16 } from "../../ir/scalar/f16.ts";
 import type { ArtifactFiles } from "../../runtime/artifact.ts";
+import { load } from "../../runtime/index.ts";
+import { deviceCase } from "../lower/device-cases.ts";
 import { nagaProblems, nagaSkipped } from "../support/naga.ts";
 import { observedGPU, replace } from "../support/observed-gpu.ts";
 import { type GridKernel, gridArtifact, meantBy, runGrid } from "../support/run-grid.ts";
@@ -214,5 +218,44 @@ describe("threads that run in step", () => {
       vi.stubGlobal("navigator", { gpu: without(missing) });
       await expect(runGrid(await gridArtifact(swaps(64), [full]), new Uint8Array(4))).rejects.toThrow(`the adapter lacks ${missing}`);
     }
+  });
+});
+
+describe("models", () => {
+  const { graph } = deviceCase((s) => s.op("softmax", [s.input("f32", [5, 70])], { axis: 1 }));
+  const compiled = (options = {}) => compileGraph(graph, ["y"], { backends: [webgpu], ...options });
+
+  it.skipIf(skipped)("run as the first variant that a device has all for", async () => {
+    const { artifact } = await compiled();
+    expect(needsOf(artifact)).toEqual({ full: ["webgpu", "subgroups", "subgroup_id"], base: ["webgpu"] });
+    const x = Float32Array.from({ length: 350 }, (_, i) => Math.sin(i));
+    const answers = [];
+    for (const gpu of [without(), without("subgroups")]) {
+      vi.stubGlobal("navigator", { gpu });
+      using model = await load(artifact, { device: "webgpu" });
+      const { variant, skipped: passed } = model.info();
+      const [port] = model.inputs;
+      answers.push({ variant, passed, sum: ((await model.run({ [port!.name]: x }))["y"]!.data as Float32Array).reduce((a, b) => a + b) });
+    }
+    const reason = "the adapter lacks subgroups";
+    expect(answers).toEqual([
+      { variant: "full", passed: [], sum: expect.closeTo(5, 4) },
+      { variant: "base", passed: [{ variant: "webgpu:full", reason }], sum: expect.closeTo(5, 4) },
+    ]);
+  });
+
+  it("have one variant where they gain nothing by another", async () => {
+    const relu = deviceCase((s) => s.op("relu", [s.input("f32", [70])]));
+    const { artifact } = await compileGraph(relu.graph, ["y"], { backends: [webgpu] });
+    expect(needsOf(artifact)).toEqual({ base: ["webgpu"] });
+  });
+
+  it("cost the same in all variants, shipped or measured", async () => {
+    const predicted = async (cost?: CostFile) => (await compiled({ cost })).report.variants.map(({ nodes }) => nodes[0]!.predicted);
+    const slow = { ...costsFor("webgpu:base", undefined), start: 1e6 };
+    const [full, base] = await predicted();
+    const [slowFull, slowBase] = await predicted({ version: 1, machine: "slow", variants: { "webgpu:base": slow } });
+    expect([full, slowFull]).toEqual([base, slowBase]);
+    expect(slowFull).toBeGreaterThan(full!);
   });
 });

@@ -142,7 +142,7 @@ export const STEP_RANGE = 64;
 const teamsOf = ({ team, variants }: Backend): readonly Variant[] =>
   team === undefined
     ? []
-    : variants.map(({ name, needs, can }) => ({ name: `${name}-threads`, needs: [...needs, "threads"], can: { ...can, threads: team } }));
+    : variants.map((v) => ({ ...v, name: `${v.name}-threads`, needs: [...v.needs, "threads"], can: { ...v.can, threads: team } }));
 
 interface Emitting {
   readonly weights: WeightsWriter;
@@ -152,15 +152,20 @@ interface Emitting {
   readonly sameBits: boolean;
 }
 
-/** The last variant whose programs may use all that a program of `variant` uses: it is that one's, too. */
-const plainest = ({ variants }: Backend, variant: Variant, uses: readonly string[]): Variant =>
-  (variant.may && variants.findLast(({ may = [] }) => uses.every((feature) => may.includes(feature)))) ?? variant;
+/** The last of variants that need the same whose programs may use all that a program of `variant` uses: it is that one's, too. */
+function plainest(variants: readonly Variant[], variant: Variant, uses: readonly string[]): Variant {
+  if (!variant.may) return variant;
+  const fits = ({ may = [], needs }: Variant): boolean =>
+    needs.join() === variant.needs.join() && uses.every((feature) => may.includes(feature));
+  return variants.findLast(fits) ?? variant;
+}
 
 /** A variant as emitted, after those that are better where what they need is to be had. */
 async function emitVariant(
   graph: Graph,
   backend: Backend,
   variant: Variant,
+  all: readonly Variant[],
   { weights, findings, options: { profile = false, cost }, sameBits }: Emitting,
 ): Promise<readonly (EmittedVariant & { readonly report: VariantReport })[]> {
   const can = capabilitiesOf(measuredVariant(backend, variant, cost), sameBits);
@@ -192,7 +197,7 @@ async function emitVariant(
     steps: lowered.steps.length,
     nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsOf(backend, variant, cost), device !== undefined),
   };
-  const { name } = plainest(backend, variant, emitted.uses ?? []);
+  const { name } = plainest(all, variant, emitted.uses ?? []);
   const named = (name: string, { code, files, schedule, uses = [], limits = [] }: Emitted) => ({
     manifest: { ...manifest, name, needs: [...variant.needs, ...uses, ...limits], code, ...(schedule ? { schedule } : {}) },
     files,
@@ -231,11 +236,12 @@ async function emitVariants(graph: Graph, backends: readonly Backend[], emitting
   const encoder = new TextEncoder();
   for (const backend of backends) {
     const done = new Set<string>();
-    for (const variant of [...backend.variants, ...(threads && !profile ? teamsOf(backend) : [])]) {
+    const all = [...backend.variants, ...(threads && !profile ? teamsOf(backend) : [])];
+    for (const variant of all) {
       // A program that came out plainer than it might have is there already.
       if (done.has(variant.name)) continue;
       onStage?.(`emit ${prefix}${backend.name} ${variant.name}`);
-      for (const { manifest, report, files: own } of await emitVariant(graph, backend, variant, emitting)) {
+      for (const { manifest, report, files: own } of await emitVariant(graph, backend, variant, all, emitting)) {
         done.add(manifest.name);
         variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
         reports.push(report);

@@ -46,6 +46,11 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
     constant: copy,
     packed(p: Packed) {
       if (p.kind === "bytes") return copy(p.bytes);
+      if (p.kind === "widened") {
+        const { values } = p;
+        const from = file.append(values);
+        return place(`widen ${from} ${values.length}`, 2 * values.length, (at) => ({ kind: "widen", at, from, count: values.length }));
+      }
       if (p.kind === "panels") {
         // The whole matrix once, however many variants cut it up.
         const { values, columns, runs } = p;

@@ -12,6 +12,7 @@ import { foldBatchnorm } from "./passes/fold-batchnorm.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { fuse } from "./passes/fuse.ts";
 import { fuseTiles } from "./passes/fuse-tiles.ts";
+import { integerProducts } from "./passes/integer-products.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
 import { recognize } from "./passes/recognize.ts";
 import type { Region } from "./placement.ts";
@@ -23,6 +24,7 @@ export type Pipeline = readonly Pass[];
 export const defaultPipeline: Pipeline = [
   promoteF16,
   foldConstants,
+  integerProducts,
   canonicalize,
   foldBatchnorm,
   recognize,

@@ -27,6 +27,7 @@ export interface Slot {
  * group's values column by column: the order in which a register tile of `group` rows takes them. `rows` is a multiple of `group`.
  * `winograd` reads f32 kernels [rows, columns, 3, 3] and writes their transforms for tiles of `tile` x `tile` outputs, rounded once to f32,
  * as [point][rows / group][columns][group]: for each of (tile + 2)^2 points a panel. `rows` is a multiple of `group`.
+ * `widen` reads `count` signed bytes and writes them as i16.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
 export type Section =
@@ -59,6 +60,7 @@ export type Section =
       readonly group: number;
       readonly tile: 2 | 4;
     }
+  | { readonly kind: "widen"; readonly at: number; readonly from: number; readonly count: number }
   | {
       readonly kind: "counts";
       readonly at: number;

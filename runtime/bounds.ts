@@ -99,6 +99,8 @@ const extents = (section: Section, place: Place): readonly [written: number, rea
   switch (section.kind) {
     case "copy":
       return [section.bytes, section.bytes];
+    case "widen":
+      return [2 * section.count, section.count];
     case "panels": {
       checkRows(section, place);
       if (section.block < 1) reject(place, `cannot take ${section.block} columns at a time`);
@@ -125,6 +127,7 @@ const sectionSpan = (section: Section, variant: VariantManifest, stored: number,
     if (section.at % INDEX_BYTES[section.expanded]) reject(inside(place, "at"), `${section.at} is not aligned to ${section.expanded}`);
     if (section.from % INDEX_BYTES[section.stored]) reject(inside(place, "from"), `${section.from} is not aligned to ${section.stored}`);
   }
+  if (section.kind === "widen" && section.at % 2) reject(inside(place, "at"), `${section.at} is not aligned to i16`);
   if (section.kind === "indices") checkRadix(section, variant, place);
   return { from: section.at, to, place };
 };

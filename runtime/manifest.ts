@@ -50,9 +50,10 @@ const digit: Parse<readonly [number, number]> = (value, at) => {
 
 const section: Parse<Section> = (value, at) => {
   const field = object(value, at);
-  const kind = field("kind", oneOf("copy", "panels", "winograd", "indices", "counts"));
+  const kind = field("kind", oneOf("copy", "widen", "panels", "winograd", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
+  if (kind === "widen") return { kind, ...place, count: field("count", size) };
   if (kind === "panels")
     return {
       kind,

@@ -16,6 +16,10 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
   const stored = file.byteOffset % 4 ? file.slice() : file;
   for (const section of sections) {
     if (section.kind === "copy") image.set(stored.subarray(section.from, section.from + section.bytes), section.at);
+    else if (section.kind === "widen")
+      new Int16Array(image.buffer, image.byteOffset + section.at, section.count).set(
+        new Int8Array(stored.buffer, stored.byteOffset + section.from, section.count),
+      );
     else if (section.kind === "panels") packPanels(stored, image, section);
     else if (section.kind === "winograd") transformKernels(stored, image, section);
     else if (section.kind === "indices")

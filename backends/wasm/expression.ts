@@ -1,6 +1,16 @@
 // Prints kernel expressions as folded WebAssembly text.
 
-import { type Expr, isVector, LANES, type MemoryType, type VectorType } from "../../ir/kernel/types.ts";
+import {
+  type Expr,
+  isPacked,
+  isVector,
+  LANES,
+  MEMORY_BYTES,
+  type MemoryType,
+  PACKED,
+  type PackedType,
+  type VectorType,
+} from "../../ir/kernel/types.ts";
 import { operands } from "../../ir/kernel/walk.ts";
 import type { NarrowType, ScalarType } from "../../ir/scalar/types.ts";
 import type { ConstantTable } from "./constants.ts";
@@ -27,6 +37,8 @@ export interface Printer {
   readonly func: string;
   /** Whether relaxed SIMD may be used. */
   readonly relaxed: boolean;
+  /** Whether the relaxed dot product of bytes takes its second operand as unsigned, and is exact. */
+  readonly byteDots: boolean;
   /** Where vectors of equal constants are loaded from, if not part of the code. */
   readonly constants: ConstantTable | undefined;
   /** A fresh local. */
@@ -59,9 +71,25 @@ function printLoad(instruction: string, ptr: Expr, offset: number, p: Printer): 
   return `(${instruction}${immediate} ${pointer})`;
 }
 
-export function legalMemory(memory: MemoryType, p: Printer): Exclude<MemoryType, "f16"> {
+export function legalMemory(memory: Exclude<MemoryType, PackedType>, p: Printer): Exclude<MemoryType, "f16" | PackedType> {
   if (memory === "f16") throw errors.notLegal(p.func, "f16 memory");
   return memory;
+}
+
+/** Bytes as the lanes of a wider vector. */
+function printPackedLoad(memory: PackedType, ptr: Expr, offset: number, p: Printer): string {
+  const sign = PACKED[memory] === "u8" ? "u" : "s";
+  if (MEMORY_BYTES[memory] === 8) return printLoad(`v128.load8x8_${sign}`, ptr, offset, p);
+  return `(i32x4.extend_low_i16x8_${sign} (i16x8.extend_low_i8x16_${sign} ${printLoad("v128.load32_zero", ptr, offset, p)}))`;
+}
+
+/** The lowest byte of each lane. */
+export function printPackedStore(memory: PackedType, ptr: Expr, offset: number, value: Expr, p: Printer): string {
+  const bytes = MEMORY_BYTES[memory];
+  const { pointer, immediate } = address(ptr, offset, p);
+  const v = named(value, p);
+  const lanes = Array.from({ length: 16 }, (_, i) => ((i % bytes) * 16) / bytes).join(" ");
+  return `(v128.store${8 * bytes}_lane${immediate} 0 ${pointer} (i8x16.shuffle ${lanes} ${v.first} ${v.again}))`;
 }
 
 const constant = (type: WasmType, value: number | bigint): string => `(${type}.const ${literal(value)})`;
@@ -271,6 +299,7 @@ export function printExpression(e: Expr, p: Printer): string {
       if (e.to === "f16") throw errors.notLegal(p.func, "a wrap to f16");
       return WRAP[e.to](print(e.a));
     case "load": {
+      if (isPacked(e.memory)) return printPackedLoad(e.memory, e.ptr, e.offset, p);
       const text = printLoad(LOAD[legalMemory(e.memory, p)], e.ptr, e.offset, p);
       return e.memory === "bool" ? `(i32.ne ${text} (i32.const 0))` : text;
     }
@@ -297,6 +326,11 @@ export function printExpression(e: Expr, p: Printer): string {
       return `(i32x4.dot_i16x8_s ${print(e.a)} ${print(e.b)})`;
     case "dot4":
       throw errors.notLegal(p.func, "a dot4");
+    case "dot_bytes":
+      if (!p.byteDots) throw errors.notLegal(p.func, "dot_bytes");
+      return `(i32x4.relaxed_dot_i8x16_i7x16_add_s ${print(e.a)} ${print(e.b)} ${print(e.c)})`;
+    case "narrow":
+      return `(${e.type}.narrow_${e.to === "i16" ? "i32x4_s" : `i16x8_${e.to === "u8" ? "u" : "s"}`} ${print(e.a)} ${print(e.b)})`;
     case "team":
       return `(global.get $${e.of})`;
     case "call":

@@ -1,6 +1,8 @@
 // The WebAssembly backend: one module per variant, with and without relaxed SIMD.
 
 import { type Capabilities, defineBackend } from "../../compiler/backend.ts";
+import type { Program } from "../../ir/kernel/types.ts";
+import { visitExpressions } from "../../ir/kernel/walk.ts";
 import { assemble } from "./assemble.ts";
 import { printModule } from "./print.ts";
 
@@ -10,10 +12,26 @@ const shared = {
   maths: ["round_even"],
 } satisfies Partial<Capabilities>;
 
+function takesByteDots(program: Program): boolean {
+  let found = false;
+  for (const f of program.functions)
+    visitExpressions(f, (e) => {
+      found ||= e.kind === "dot_bytes";
+    });
+  return found;
+}
+
 export const wasm = defineBackend({
   name: "wasm",
   doc: "WebAssembly with 128-bit SIMD: Node, browsers, edge workers, any wasm engine",
   variants: [
+    // Where the relaxed dot product of bytes is exact for unsigned ones (x86 with VNNI in V8 13 and later).
+    {
+      name: "relaxed-dots",
+      needs: ["simd", "relaxed-simd"],
+      may: ["byte-dots"],
+      can: { ...shared, fma: true, byteDots: true, accumulators: 10 },
+    },
     // Engines with relaxed SIMD on by default also keep program order, so that one register serves all loads (KERNELS.md 3).
     { name: "relaxed", needs: ["simd", "relaxed-simd"], can: { ...shared, fma: true, accumulators: 10 } },
     { name: "baseline", needs: ["simd"], can: { ...shared, fma: false, accumulators: 7 } },
@@ -21,10 +39,12 @@ export const wasm = defineBackend({
   team: 8,
   async emit(program, variant) {
     const [relaxed, threads] = [variant.needs.includes("relaxed-simd"), variant.can.threads !== undefined];
-    const code = variant.name === "baseline" ? "model.wasm" : `model.${variant.name}.wasm`;
+    const uses = takesByteDots(program) ? ["byte-dots"] : [];
+    const name = uses.length > 0 ? variant.name : variant.name.replace("-dots", "");
+    const code = name === "baseline" ? "model.wasm" : `model.${name}.wasm`;
     // V8 13.6 makes `v128.const` anew in every round of a loop; the engines without relaxed SIMD do not (NETWORKS.md 6).
-    const text = printModule(program, { relaxed, constantsInMemory: relaxed, team: threads });
-    return { code, files: { [code]: await assemble(text, relaxed, threads) } };
+    const text = printModule(program, { relaxed, byteDots: variant.can.byteDots === true, constantsInMemory: relaxed, team: threads });
+    return { code, files: { [code]: await assemble(text, relaxed, threads) }, uses };
   },
 });
 

@@ -1,6 +1,6 @@
 // Tables of WebAssembly text instructions for kernel types and operators.
 
-import { isVector, type MemoryType, type ValueType, type VectorType } from "../../ir/kernel/types.ts";
+import { isVector, type MemoryType, type PackedType, type ValueType, type VectorType } from "../../ir/kernel/types.ts";
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from "../../ir/scalar/types.ts";
 
 export type WasmType = "i32" | "i64" | "f32" | "f64" | "v128";
@@ -85,7 +85,7 @@ export function compareInstruction(op: CompareOp, t: ValueType): string {
   return `${prefix}.${op}_${isVector(t) || isSigned(t) ? "s" : "u"}`;
 }
 
-export const LOAD: Readonly<Record<Exclude<MemoryType, "f16">, string>> = {
+export const LOAD: Readonly<Record<Exclude<MemoryType, "f16" | PackedType>, string>> = {
   i8: "i32.load8_s",
   u8: "i32.load8_u",
   bool: "i32.load8_u",
@@ -104,7 +104,7 @@ export const LOAD: Readonly<Record<Exclude<MemoryType, "f16">, string>> = {
   f32x4: "v128.load",
   f64x2: "v128.load",
 };
-export const STORE: Readonly<Record<Exclude<MemoryType, "f16">, string>> = {
+export const STORE: Readonly<Record<Exclude<MemoryType, "f16" | PackedType>, string>> = {
   i8: "i32.store8",
   u8: "i32.store8",
   bool: "i32.store8",

@@ -1,10 +1,10 @@
 // Prints a kernel program as one WebAssembly text module: a function each, memory imported, `run` exported.
 
-import type { Func, Program, Stmt } from "../../ir/kernel/types.ts";
+import { type Func, isPacked, type Program, type Stmt } from "../../ir/kernel/types.ts";
 import { visitStatements } from "../../ir/kernel/walk.ts";
 import { type ConstantTable, createConstantTable } from "./constants.ts";
 import { errors } from "./diagnostics.ts";
-import { address, legalMemory, type Printer, printExpression } from "./expression.ts";
+import { address, legalMemory, type Printer, printExpression, printPackedStore } from "./expression.ts";
 import { STORE, type WasmType, wasmType } from "./instructions.ts";
 import { printTeam } from "./team.ts";
 
@@ -37,6 +37,7 @@ function printStatement(s: Stmt, b: Block): string {
     case "set":
       return line(`(local.set $${s.name} ${printExpression(s.value, b)})`);
     case "store": {
+      if (isPacked(s.memory)) return line(printPackedStore(s.memory, s.ptr, s.offset, s.value, b));
       const { pointer, immediate } = address(s.ptr, s.offset, b);
       return line(`(${STORE[legalMemory(s.memory, b)]}${immediate} ${pointer} ${printExpression(s.value, b)})`);
     }
@@ -71,7 +72,7 @@ function printStatement(s: Stmt, b: Block): string {
 
 const printBody = (body: readonly Stmt[], b: Block): string => body.map((s) => printStatement(s, b)).join("");
 
-export function printFunction(func: Func, relaxed: boolean, constants?: ConstantTable): string {
+export function printFunction(func: Func, { relaxed, byteDots = false }: PrintOptions, constants?: ConstantTable): string {
   const locals: string[] = [];
   visitStatements(func.body, (s) => {
     if (s.kind === "let") locals.push(`(local $${s.name} ${wasmType(s.value.type)})`);
@@ -81,6 +82,7 @@ export function printFunction(func: Func, relaxed: boolean, constants?: Constant
   const block: Block = {
     func: func.name,
     relaxed,
+    byteDots,
     constants,
     indent: "    ",
     // A dot cannot occur in the names of variables.
@@ -100,6 +102,8 @@ export function printFunction(func: Func, relaxed: boolean, constants?: Constant
 
 export interface PrintOptions {
   readonly relaxed: boolean;
+  /** Whether dot products of bytes are one relaxed instruction, which takes its second operand as unsigned. */
+  readonly byteDots?: boolean;
   /** Whether vectors of equal constants are loaded from a table at the start of the memory. Default false: they are part of the code. */
   readonly constantsInMemory?: boolean;
   /** Whether teams of threads run it. Default false. */
@@ -110,12 +114,13 @@ export interface PrintOptions {
  * The module of a legalised program. It imports `env.memory` and exports `run(weights, arena)`, which returns -1; a failed assert stores its
  * fault number plus one at address 0 and traps. For a `team` the memory is shared, and there is more: see team.ts.
  */
-export function printModule(program: Program, { relaxed, constantsInMemory = false, team = false }: PrintOptions): string {
+export function printModule(program: Program, options: PrintOptions): string {
+  const { constantsInMemory = false, team = false } = options;
   const entry = program.functions.find((f) => f.name === program.entry);
   if (!entry || entry.result || entry.params.length !== 2 || !entry.params.every((p) => p.type === "ptr"))
     throw errors.badEntry(program.entry);
   const constants = constantsInMemory ? createConstantTable() : undefined;
-  const functions = program.functions.map((f) => printFunction(f, relaxed, constants)).join("");
+  const functions = program.functions.map((f) => printFunction(f, options, constants)).join("");
   const segment = constants?.segment() ?? "";
   if (team) return `(module\n  (import "env" "memory" (memory 1 32768 shared))\n${segment}${printTeam(program.entry)}${functions})\n`;
   const run = `  (func (export "run") (param $weights i32) (param $arena i32) (result i32)

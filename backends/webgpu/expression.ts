@@ -371,6 +371,9 @@ function print(e: Expr, p: Printer): Printed {
     }
     case "fma":
       return infix("+", infix("*", print(e.a, p), print(e.b, p)), print(e.c, p));
+    case "dot_bytes":
+    case "narrow":
+      return fail(p, `${e.kind} of ${e.type}`);
     case "team":
       return atom(p.team(e.of));
     case "call":

@@ -54,10 +54,12 @@ export interface CostFile {
 
 /** The costs of a variant: measured ones, else those that ship for it or for its backend; a backend that has neither is taken for wasm. */
 export function costsFor(variant: string, file: CostFile | undefined): Costs {
-  const measured = file && Object.hasOwn(file.variants, variant) ? file.variants[variant] : undefined;
+  // `wasm:relaxed-dots` does what `wasm:relaxed` does, and more.
+  const names = [variant, variant.replace(/-[^:]*$/, "")];
+  const measured = names.flatMap((name) => (file && Object.hasOwn(file.variants, name) ? [file.variants[name]!] : []))[0];
   const backend = variant.slice(0, variant.indexOf(":") + 1);
   const [, related] = [...DEFAULTS].find(([name]) => name.startsWith(backend)) ?? [];
-  return measured ?? DEFAULTS.get(variant) ?? related ?? DEFAULTS.get("wasm:baseline")!;
+  return measured ?? DEFAULTS.get(names[0]!) ?? DEFAULTS.get(names[1]!) ?? related ?? DEFAULTS.get("wasm:baseline")!;
 }
 
 export function interpolate(curve: Curve, x: number): number {

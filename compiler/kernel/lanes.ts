@@ -2,7 +2,7 @@
 
 import * as k from "../../ir/kernel/build.ts";
 import { LANE_MEMORY } from "../../ir/kernel/memory.ts";
-import { type Expr, isVector, LANE_TYPE, LANES, MEMORY_BYTES, type VectorType } from "../../ir/kernel/types.ts";
+import { type Expr, isPacked, isVector, LANE_TYPE, LANES, MEMORY_BYTES, PACKED, type VectorType } from "../../ir/kernel/types.ts";
 import { mapOperands } from "../../ir/kernel/walk.ts";
 import type { NarrowType } from "../../ir/scalar/types.ts";
 
@@ -63,6 +63,8 @@ function regroup(from: VectorType, to: VectorType, lanes: readonly Expr[]): read
   );
 }
 
+const SATURATED = { i16: [-32768, 32767], i8: [-128, 127], u8: [0, 255] } as const;
+
 export function splitter(name: Namer): Splitter {
   const known = new Map<Expr, readonly Expr[]>();
   const unhoisted = (): Splitter => splitter((x) => x);
@@ -121,7 +123,7 @@ export function splitter(name: Namer): Splitter {
       }
       case "load": {
         const ptr = isAddress(e.ptr) ? e.ptr : name(scalar(e.ptr));
-        const memory = LANE_MEMORY[t];
+        const memory = isPacked(e.memory) ? PACKED[e.memory] : LANE_MEMORY[t];
         return laneNumbers(t).map((i) => k.load(memory, ptr, e.offset + i * MEMORY_BYTES[memory]));
       }
       case "splat": {
@@ -141,6 +143,19 @@ export function splitter(name: Namer): Splitter {
       case "dot": {
         const products = both(e.a, e.b, k.mul);
         return [0, 2, 4, 6].map((i) => k.add(products[i]!, products[i + 1]!));
+      }
+      case "dot_bytes": {
+        const [a, b, c] = [lanes(e.a), lanes(e.b), lanes(e.c)];
+        const product = (i: number): Expr => k.mul(a[i]!, k.and(b[i]!, k.i32(255)));
+        return c.map((sum, i) => [0, 1, 2, 3].reduce((s, j) => k.add(s, product(4 * i + j)), sum));
+      }
+      case "narrow": {
+        const [low, high] = SATURATED[e.to];
+        const one = (x: Expr): Expr => {
+          const bounded = k.binary("min", k.binary("max", x, k.i32(low)), k.i32(high));
+          return e.to === "u8" ? k.wrap("i8", bounded) : bounded;
+        };
+        return [...lanes(e.a), ...lanes(e.b)].map(one);
       }
       case "call": {
         const given = args(e.args).map(name);

@@ -2,7 +2,19 @@
 
 import * as k from "../../ir/kernel/build.ts";
 import { LANE_MEMORY } from "../../ir/kernel/memory.ts";
-import { type Expr, type Func, isVector, LANE_TYPE, MEMORY_BYTES, type Param, type Stmt, type VectorType } from "../../ir/kernel/types.ts";
+import {
+  type Expr,
+  type Func,
+  isPacked,
+  isVector,
+  LANE_TYPE,
+  MEMORY_BYTES,
+  PACKED,
+  type PackedType,
+  type Param,
+  type Stmt,
+  type VectorType,
+} from "../../ir/kernel/types.ts";
 import { operands, visitExpressions, visitStatements } from "../../ir/kernel/walk.ts";
 import { laneName, laneNumbers, type Splitter, splitter } from "./lanes.ts";
 import type { KernelPass } from "./legalize.ts";
@@ -81,6 +93,7 @@ function scalarizeFunc(func: Func): readonly Func[] {
       case "set":
         return isVector(s.value.type) ? setLanes(s.name, lanes(s.value), context) : [{ ...s, value: scalar(s.value) }];
       case "store": {
+        if (isPacked(s.memory)) return storeLanes(s.memory, context.name(scalar(s.ptr)), s.offset, lanes(s.value), context);
         if (!isVector(s.memory)) return [{ ...s, ptr: scalar(s.ptr), value: scalar(s.value) }];
         return storeLanes(s.memory, context.name(scalar(s.ptr)), s.offset, lanes(s.value), context);
       }
@@ -131,8 +144,8 @@ function setLanes(name: string, lanes: readonly Expr[], context: Context): reado
 }
 
 /** All lanes are computed before any is stored, as they may be loaded from where they are stored. */
-function storeLanes(t: VectorType, ptr: Expr, offset: number, lanes: readonly Expr[], context: Context): readonly Stmt[] {
+function storeLanes(t: VectorType | PackedType, ptr: Expr, offset: number, lanes: readonly Expr[], context: Context): readonly Stmt[] {
   const values = lanes.some(readsMemory) ? lanes.map(context.name) : lanes;
-  const memory = LANE_MEMORY[t];
+  const memory = isPacked(t) ? PACKED[t] : LANE_MEMORY[t];
   return values.map((x, i) => k.store(memory, ptr, x, offset + i * MEMORY_BYTES[memory]));
 }

@@ -4,20 +4,22 @@ import type { Node, Value } from "../../ir/graph.ts";
 import { bitmap } from "../../ir/layouts/index.ts";
 import { isElementwise, type OpSet } from "../../ir/op.ts";
 import type { Tensor } from "../../ir/tensor.ts";
-import { isStatic, sameShape } from "../../ir/types.ts";
+import { isStatic, sameShape, type TensorType } from "../../ir/types.ts";
 import type { GenericContext } from "./generic/kernel.ts";
 import type { Epilogue, Lowered } from "./template.ts";
 import type { Unit } from "./unit.ts";
 
-/** The node `op` of the unit, or undefined where there is none, or something that is not its epilogue, or no static f32. */
-export function anchorOf(u: Unit, op: string, ops: OpSet): Node | undefined {
+const isFloat = (t: TensorType): boolean => t.dtype === "f32";
+
+/** The node `op` of the unit, or undefined where there is none, or something that is not its epilogue, or types (f32) are not `fitting`. */
+export function anchorOf(u: Unit, op: string, ops: OpSet, fitting: (t: TensorType) => boolean = isFloat): Node | undefined {
   const anchor = u.nodes.find((n) => n.op === op);
   const inside = new Set(u.nodes);
   if (!anchor || u.roots.length !== 1 || anchor.inputs.some((v) => inside.has(v.node))) return undefined;
   const out = anchor.results[0]!.type;
   const follows = u.nodes.every((n) => n === anchor || (isElementwise(ops.get(n.op)!) && sameShape(n.results[0]!.type.shape, out.shape)));
   const types = [...anchor.inputs.map((v) => v.type), out, u.node.results[0]!.type];
-  const plain = types.every((t) => t.dtype === "f32" && isStatic(t) && t.shape.every((d) => (d as number) > 0));
+  const plain = types.every((t) => fitting(t) && isStatic(t) && t.shape.every((d) => (d as number) > 0));
   return follows && plain ? anchor : undefined;
 }
 

@@ -6,6 +6,7 @@ import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
 import { assignFeatures } from "./assign-features.ts";
+import { assignPixels, holdsPixels } from "./assign-pixels.ts";
 import { wantsRows } from "./match-conv.ts";
 import { transposedWantsRows } from "./match-conv-transpose.ts";
 import { poolWantsRows } from "./match-pool.ts";
@@ -51,13 +52,15 @@ export function assignStorage(graph: Graph, plain = false): Assignment {
   // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
   const concats = order.filter((n) => isConcat(n));
   const storages = new Map<Value, Storage>();
-  const tokens: ReadonlyMap<Value, Storage> = plain ? new Map() : assignFeatures(graph, (v) => margins.has(v));
-  const isAssigned = (v: Value): boolean => tokens.has(v) || (margins.has(v) && isFree(graph, v.node));
+  const bytes: ReadonlyMap<Value, Storage> = plain ? new Map() : assignPixels(graph);
+  const tokens: ReadonlyMap<Value, Storage> = plain ? new Map() : assignFeatures(graph, (v) => margins.has(v) || bytes.has(v));
+  const pixelsOf = (v: Value): Storage | undefined => (isFree(graph, v.node) ? bytes.get(v) : undefined);
+  const isAssigned = (v: Value): boolean => tokens.has(v) || pixelsOf(v) !== undefined || (margins.has(v) && isFree(graph, v.node));
   const storageOf = (v: Value): Storage => {
     let s = storages.get(v);
     if (!s) {
       const m = margins.get(v);
-      storages.set(v, (s = tokens.get(v) ?? (m && isFree(graph, v.node) ? rows(v.type, m) : flat(v.type))));
+      storages.set(v, (s = tokens.get(v) ?? pixelsOf(v) ?? (m && isFree(graph, v.node) ? rows(v.type, m) : flat(v.type))));
     }
     return s;
   };
@@ -74,7 +77,7 @@ export function assignStorage(graph: Graph, plain = false): Assignment {
       n.inputs.map((v) => {
         const s = slice(storage, axis, start, v.type.shape as readonly number[]);
         start += v.type.shape[axis] as number;
-        if (isFree(graph, v.node) && !slices.has(v) && canLieIn(v, storage, margins))
+        if (isFree(graph, v.node) && !slices.has(v) && canLieIn(v, s, margins, bytes.get(v)))
           slices.set(v, { whole: slices.get(whole)?.whole ?? whole, storage: s });
         return [v, s] as const;
       }),
@@ -98,7 +101,9 @@ const isFree = (g: Graph, n: Node): boolean => !FLAT.has(n.op) && !isKernel(g.op
 const isConcat = (n: Node): boolean => n.op === "concat" && [...n.inputs, ...n.results].every((v) => isStatic(v.type));
 
 /** A value may be produced in a slice unless a convolution reads it with wider margins than the slice's neighbours give. */
-function canLieIn(v: Value, whole: Storage, margins: ReadonlyMap<Value, Margin>): boolean {
+function canLieIn(v: Value, whole: Storage, margins: ReadonlyMap<Value, Margin>, wanted: Storage | undefined): boolean {
+  if (wanted)
+    return wanted.margin === undefined || holdsPixels(whole, wanted.zeroed ? wanted.margin : { rows: 0, columns: 0 }, wanted.fill ?? 0);
   const own = margins.get(v);
   if (!own) return true;
   const [, r = 0, c = 0] = /^rows\+(\d+)\+(\d+)/.exec(whole.name) ?? [];

@@ -6,10 +6,12 @@ import type { Expr, Stmt } from "../../ir/kernel/types.ts";
 import { rewriter } from "../../ir/kernel/walk.ts";
 import { elementOf, isCompute, type OpSet } from "../../ir/op.ts";
 import { some } from "../../ir/scalar/scalar.ts";
-import { ElementLowering, type Source } from "./generic/element.ts";
+import { ElementLowering } from "./generic/element.ts";
+import type { Source } from "./generic/element-options.ts";
 import { Emitter, keyOf } from "./generic/emitter.ts";
 import { type GenericContext, isImmediate } from "./generic/kernel.ts";
 import { NotVectorizable } from "./generic/lanes.ts";
+import { isTame } from "./generic/round.ts";
 import { sameStorage } from "./storage.ts";
 import type { Epilogue, EpilogueScope } from "./template.ts";
 import type { Unit } from "./unit.ts";
@@ -36,6 +38,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
   const operands = [...used].filter((v) => !isImmediate(c.constantOf(v)));
   const names = new Map(operands.map((v, k) => [v, `e${k}`]));
 
+  const tame = c.packed && isTame(u.nodes, u.operands, c.constantOf);
   const apply: Epilogue["apply"] = (acc, site, keep, scope) => {
     const em = new Emitter();
     const along = site.axis ?? site.coords.length - 1;
@@ -53,6 +56,8 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
     const lowering = new ElementLowering(em, {
       ops: c.ops,
       source,
+      packed: c.packed,
+      tame,
       ...(site.lanes === 4 ? { lane: LANE } : {}),
       fault: () => {
         throw new NotVectorizable();

@@ -9,6 +9,7 @@ import { isStatic, maxShape, type TensorType, tensor } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
 import { errors } from "../diagnostics.ts";
 import { type Assignment, assignStorage } from "./assign-layout.ts";
+import { bytesReading } from "./assign-pixels.ts";
 import { type Attention, attentionsOf, lowerAttention, resultOf } from "./device/attention.ts";
 import { lowerForDevice } from "./device/lower.ts";
 import { moveElements } from "./device/move.ts";
@@ -175,7 +176,9 @@ class GraphLowering {
     const { device } = this.#can;
     const own = new Map(
       (device ? [] : unit.operands).flatMap((v) => {
-        const storage = readingOf(unit, v, this.place(v).storage, this.#env.get(node.results[0]!)!.storage, this.#graph.ops);
+        const own = this.place(v).storage;
+        const result = this.#env.get(node.results[0]!)!.storage;
+        const storage = bytesReading(node, v, own, this.#graph.ops) ?? readingOf(unit, v, own, result, this.#graph.ops);
         return storage ? [[v, this.#in(v, storage, node)] as const] : [];
       }),
     );
@@ -191,7 +194,9 @@ class GraphLowering {
 
   #context(own: ReadonlyMap<Value, Place> = new Map()): GenericContext {
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
-    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors: this.#can.vectors.length > 0 };
+    const vectors = this.#can.vectors.length > 0;
+    const packed = vectors && this.#can.device === undefined;
+    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors, packed };
   }
 
   #attention(a: Attention): void {
@@ -267,14 +272,7 @@ class GraphLowering {
 
   #tiles(node: Node): void {
     const result = this.#result(node.results[0]!);
-    const context = {
-      ops: this.#graph.ops,
-      storageOf: (v: Value) => this.place(v).storage,
-      constantOf: this.#tensorOf,
-      vectors: this.#can.vectors.length > 0,
-      place: (v: Value) => this.place(v),
-      result,
-    };
+    const context = { ...this.#context(), place: (v: Value) => this.place(v), result };
     const tiles = this.#can.device ? undefined : lowerStripes(node, context, this.#can);
     if (tiles) {
       this.steps.push(tiles);

@@ -173,24 +173,30 @@ export const countFunction: Func = {
   body: [store("i64", variable("n", "ptr"), add(load("i64", variable("n", "ptr")), constant("i64", 1)))],
 };
 
-/** Zeroes the bytes of a `rows` storage [N, C, H, W] that hold no element; `around`: but not those behind each row. */
+/**
+ * Writes the bytes of a padded storage [N, C, H, W] that hold no element, 0 or its `fill`; `around`: but not those behind each line of
+ * elements, which are the rows of a channel, or the pixels of a row.
+ */
 export function marginsFunction(s: Storage, around = false): Func {
   const em = new Emitter();
   const y = em.parameter("y", "ptr");
   const [n, c, h, w] = s.shape as [number, number, number, number];
-  const [image, channel, row] = s.strides as [number, number, number, number];
+  const [image, channel, row, element] = s.strides as [number, number, number, number];
+  const fill = Math.imul((s.fill ?? 0) & 255, 0x01010101);
   const clear = (from: Expr, bytes: number): void => {
     const whole = bytes - (bytes % 16);
     em.loop("v", i32(0), i32(whole), 16, (i) => {
       const { ptr, offset } = em.address(y, add(from, i));
-      em.emit(store("i32x4", ptr, splat("i32x4", i32(0)), offset));
+      em.emit(store("i32x4", ptr, splat("i32x4", i32(fill)), offset));
     });
     em.loop("i", i32(whole), i32(bytes), 4, (i) => {
       const { ptr, offset } = em.address(y, add(from, i));
-      em.emit(store("i32", ptr, i32(0), offset));
+      em.emit(store("i32", ptr, i32(fill), offset));
     });
   };
-  const gap = channel - 4 * w;
+  const byPixel = s.margin !== undefined;
+  const [lines, pitch] = byPixel ? [1, row] : [c, channel];
+  const gap = pitch - element * w;
   const last = s.offset + (n - 1) * image + h * row;
   const shared = s.bytes >= FEW_BYTES;
   /** Shared out in proportion to the bytes cleared. */
@@ -199,7 +205,9 @@ export function marginsFunction(s: Storage, around = false): Func {
   loop("s", 1, s.offset, () => clear(i32(0), s.offset));
   if (gap > 0 && !around) {
     em.loop("n", i32(0), i32(n), 1, (i) =>
-      loop("h", h, c * gap, (j) => em.loop("c", i32(0), i32(c), 1, (k) => clear(add(bytesAt(s, [i, k, j, i32(0)]), i32(4 * w)), gap))),
+      loop("h", h, lines * gap, (j) =>
+        em.loop("c", i32(0), i32(lines), 1, (k) => clear(add(bytesAt(s, [i, k, j, i32(0)]), i32(element * w)), gap)),
+      ),
     );
   }
   loop("n", n - 1, image - h * row, (i) => clear(bytesAt(s, [i, i32(0), i32(h), i32(0)]), image - h * row));

@@ -15,8 +15,12 @@ export interface Storage {
   readonly offset: number;
   /** Bytes of the whole buffer, margins included. */
   readonly bytes: number;
-  /** Whether the bytes that hold no element must be zero before a reader runs (padding that convolutions read). */
+  /** Whether the bytes that hold no element must be zero, or `fill`, before a reader runs (padding that convolutions read). */
   readonly zeroed: boolean;
+  /** The byte that padding is made of, where that is not 0. */
+  readonly fill?: number;
+  /** Of storages made pixel by pixel: the room around their images. */
+  readonly margin?: Margin;
 }
 
 const MEMORY: Readonly<Record<DType, MemoryType>> = {
@@ -94,6 +98,47 @@ export function rows(type: TensorType, margin: Margin): Storage {
     bytes: front + n * image + behind,
     zeroed: true,
   };
+}
+
+/** Neighbouring channels of a pixel are taken four at a time. */
+const QUAD = 4;
+
+/**
+ * [N, C, H, W] as pixels: [N][rows + H + rows][W + columns][C rounded up to 4]. A tap of a convolution is a run of bytes, as are the channels
+ * of one pixel; what lies between the last channel and the next pixel is never written, and read to be multiplied by 0.
+ */
+export function pixels(type: TensorType, margin: Margin, fill = 0): Storage {
+  const [n, c, h, w] = maxShape(type) as [number, number, number, number];
+  const size = DTYPES[type.dtype].bytes;
+  const pixel = roundUp(c, QUAD) * size;
+  const row = (w + margin.columns) * pixel;
+  const image = (h + 2 * margin.rows) * row;
+  const front = roundUp(margin.columns * pixel, 16);
+  // Vectors may start in the last pixel's channels.
+  const behind = roundUp(margin.columns * pixel, 16) + 4 * ROOM;
+  const padded = margin.rows > 0 || margin.columns > 0;
+  return {
+    name: padded ? `pixels+${margin.rows}+${margin.columns}` : "pixels",
+    dtype: type.dtype,
+    shape: [n, c, h, w],
+    strides: [image, size, row, pixel],
+    offset: front + margin.rows * row,
+    bytes: front + n * image + behind,
+    zeroed: padded,
+    margin,
+    ...(fill === 0 ? {} : { fill }),
+  };
+}
+
+/** [.., D] row by row, the features of one rounded up to 4 elements. */
+export function tokens(type: TensorType): Storage {
+  const shape = maxShape(type);
+  const size = DTYPES[type.dtype].bytes;
+  const row = roundUp(shape.at(-1)!, QUAD) * size;
+  const leading = shape.slice(0, -1);
+  const strides = [...stridesOf(leading).map((s) => s * row), size];
+  const bytes = leading.reduce((a, b) => a * b, row) + ROOM;
+  return { name: "tokens", dtype: type.dtype, shape, strides, offset: 0, bytes, zeroed: false };
 }
 
 /**

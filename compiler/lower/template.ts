@@ -5,6 +5,8 @@ import type { Expr, Func, PointerParam, Stmt } from "../../ir/kernel/types.ts";
 /** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
 export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  /** Signed bytes, as i16. */
+  | { readonly kind: "widened"; readonly values: Int8Array }
   /** Runs of rows of an f32 matrix `values` of `columns` columns, cut for register tiles (see `panels` there). */
   | { readonly kind: "panels"; readonly values: Float32Array; readonly columns: number; readonly runs: readonly PanelRun[] }
   /** 3x3 kernels [rows, columns, 3, 3] in runs, transformed for Winograd tiles (see `winograd` there). */
@@ -39,6 +41,8 @@ export function packedBytes(p: Packed): number {
   switch (p.kind) {
     case "bytes":
       return p.bytes.length;
+    case "widened":
+      return 2 * p.values.length;
     case "panels":
       return p.runs.reduce((sum, r) => sum + 4 * r.rows * p.columns, 0);
     case "winograd":

@@ -102,12 +102,13 @@ function foldRegions(n: Node, inputs: readonly Value[], b: GraphBuilder): readon
   ).results;
 }
 
-/** Core operators hold regions or bounds. */
+/** Core operators hold regions or bounds; what integers stand for waits until nobody wants the integers. */
 const foldable = (g: Graph, n: Node, inputs: readonly Value[]): boolean => {
   const op = g.ops.get(n.op)!;
   return (
     inputs.length > 0 &&
     !("core" in op) &&
+    n.op !== "dequantize" &&
     !op.effect &&
     inputs.every((v) => v.node.op === "const") &&
     n.results.every((r) => isStatic(r.type))
@@ -139,7 +140,7 @@ export const foldConstants = definePass({
   name: "fold-constants",
   doc: "Computes nodes whose operands are all constants, where the result is not much larger than they are.",
   exactness: "exact",
-  invariant: "no node has constant operands only, save where its result would be too large or too dear to compute",
+  invariant: "no node has constant operands only, save dequantize, and where its result would be too large or too dear to compute",
   run(g) {
     // A branch that takes the place of its `if` may hold more to fold.
     for (let before = g; ; ) {

@@ -46,6 +46,8 @@ const shapeOf = (n: Node): readonly Dim[] => n.results[0]!.type.shape;
 interface Cluster {
   readonly members: Set<Node>;
   anchor: Node | undefined;
+  /** The product of integers whose sums members scale: floats of another's are four times as large as what they become. */
+  sums: Node | undefined;
   /** Elementwise producers of a reduction's operand. */
   readonly prologue: Set<Node>;
 }
@@ -83,6 +85,19 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
       return role === "anchor" ? ANCHORS.get(v.node.op) === PRODUCT : role === "elementwise" && endsProduct(v.node);
     });
 
+  /** The product of integers that an elementwise node ends, by the same account: what follows turns its sums into a few bits. */
+  const sumsOf = (n: Node): Node | undefined => {
+    for (const v of n.inputs) {
+      if (uses.get(v) !== 1 || !sameShape(v.type.shape, shapeOf(n))) continue;
+      const role = roleOf(g.ops, v.node);
+      if (role === "anchor" && ANCHORS.get(v.node.op) === PRODUCT) return v.type.dtype === "i32" ? v.node : undefined;
+      // Once they are a few bits, it matters no more.
+      const found = role === "elementwise" && v.node.op !== "quantize" ? sumsOf(v.node) : undefined;
+      if (found) return found;
+    }
+    return undefined;
+  };
+
   const part = (n: Node, c: Cluster): "epilogue" | "prologue" | "anchor" | undefined => {
     const role = roleOf(g.ops, n);
     if (role === "outside" || claimed.has(n)) return undefined;
@@ -93,6 +108,8 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
     if (by.every(before))
       return role === "elementwise" && sameShape(shapeOf(n), c.anchor!.inputs[0]!.type.shape) && !endsProduct(n) ? "prologue" : undefined;
     if (by.some((u) => u === c.anchor || c.prologue.has(u)) || !sameShape(shapeOf(n), shapeOf(by[0]!))) return undefined;
+    const sums = role === "elementwise" ? sumsOf(n) : n;
+    if (c.sums && sums && sums.results[0]!.type.dtype === "i32" && sums !== c.sums) return undefined;
     if (role === "elementwise") return "epilogue";
     return c.anchor ? undefined : "anchor";
   };
@@ -113,12 +130,18 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
   };
 
   const grow = (root: Node): Cluster => {
-    const c: Cluster = { members: new Set([root]), anchor: roleOf(g.ops, root) === "anchor" ? root : undefined, prologue: new Set() };
+    const c: Cluster = {
+      members: new Set([root]),
+      anchor: roleOf(g.ops, root) === "anchor" ? root : undefined,
+      prologue: new Set(),
+      sums: undefined,
+    };
     while (c.members.size < MOST_NODES) {
       const found = next(c);
       if (!found) break;
       const [n, as] = found;
       c.members.add(n);
+      c.sums ??= as === "epilogue" ? sumsOf(n) : undefined;
       if (as === "prologue") c.prologue.add(n);
       if (as === "anchor") c.anchor = n;
     }

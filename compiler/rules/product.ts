@@ -84,7 +84,7 @@ function windowsInside(root: Value): boolean {
 const padding: readonly Rule[] = [
   rule("conv(pad(x, 0)) -> conv(x) with more padding", op("conv"), (_, b, root) => {
     const [x, w, ...bias] = root.node.inputs;
-    const pads = spatialPadding(b, x!, 0);
+    const pads = spatialPadding(b, x!, (root.node.attrs.fill as number | undefined) ?? 0);
     if (!pads || !finite(b, w!)) return undefined;
     return b.value("conv", [x!.node.inputs[0]!, w!, ...bias], { ...root.node.attrs, pads: sum(ints(root, "pads"), pads) }, root.node.locs);
   }),

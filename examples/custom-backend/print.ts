@@ -153,6 +153,8 @@ function expression(e: Expr): string {
     case "shuffle":
     case "dot":
     case "dot4":
+    case "dot_bytes":
+    case "narrow":
     case "fma":
     case "team":
       throw new TypeError(`${e.kind} of ${e.type}, which 'can' does not list`);

@@ -197,6 +197,24 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
         return [24, 16, 8, 0].reduce((sum, by) => sum + ((x << by) >> 24) * ((y << by) >> 24), 0);
       };
     }
+    case "dot_bytes": {
+      const [a, b, c] = [sub(e.a), sub(e.b), sub(e.c)];
+      const { counts } = scope;
+      return (frame) => {
+        if (counts) counts.multiplyAdds += 16;
+        const [x, y, z] = [a(frame) as number[], b(frame) as number[], c(frame) as number[]];
+        return z.map((sum, i) => [0, 1, 2, 3].reduce((s, k) => s + x[4 * i + k]! * (y[4 * i + k]! & 255), sum) | 0);
+      };
+    }
+    case "narrow": {
+      const [a, b] = [sub(e.a), sub(e.b)];
+      const [low, high] = SATURATED[e.to];
+      // Unsigned bytes are kept as the signed ones of the same bits, as all lanes of i8x16.
+      const lane = (x: number): number => (Math.min(Math.max(x, low), high) << 24) >> 24;
+      const wide = (x: number): number => Math.min(Math.max(x, low), high);
+      const one = e.to === "i16" ? wide : lane;
+      return (frame) => [...(a(frame) as number[]), ...(b(frame) as number[])].map(one);
+    }
     case "team": {
       const { of } = e;
       return (frame) => frame.member[of];
@@ -205,6 +223,8 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
       return scope.call(e.name, e.args);
   }
 }
+
+const SATURATED = { i16: [-32768, 32767], i8: [-128, 127], u8: [0, 255] } as const;
 
 /** Only the chosen side of a select by a bool is evaluated; a lane mask takes bits from both. */
 function compileSelect(c: Expr, x: Expr, y: Expr, sub: (e: Expr) => Evaluator): Evaluator {

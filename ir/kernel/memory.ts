@@ -4,7 +4,7 @@ import { errors } from "../diagnostics.ts";
 import type { ScalarValue } from "../scalar/evaluate.ts";
 import { fromF16, toF16 } from "../scalar/f16.ts";
 import type { Watch } from "./team.ts";
-import { isVector, LANES, MEMORY_BYTES, type MemoryType, type VectorType } from "./types.ts";
+import { isPacked, isVector, LANES, MEMORY_BYTES, type MemoryType, PACKED, type PackedType, type VectorType } from "./types.ts";
 
 /** Vectors are their lanes: narrow integers sign-extended, i64 as bigint. */
 export type Lanes = readonly ScalarValue[];
@@ -27,7 +27,7 @@ export interface BufferRef {
   readonly bytes: Uint8Array;
 }
 
-type ScalarMemory = Exclude<MemoryType, VectorType>;
+type ScalarMemory = Exclude<MemoryType, VectorType | PackedType>;
 
 const READ: Readonly<Record<ScalarMemory, (v: DataView, at: number) => ScalarValue>> = {
   i8: (v, at) => v.getInt8(at),
@@ -116,6 +116,14 @@ export type Storer = (window: Window, pointer: number, value: KernelValue) => vo
 
 export function loader(memory: MemoryType, offset: number, func: string): Loader {
   const size = MEMORY_BYTES[memory];
+  if (isPacked(memory)) {
+    const read = READ[PACKED[memory]];
+    return (w, p) => {
+      w.loaded?.(size);
+      const at = addressOf(memory, size, w.whole ? size : 1, w, p, offset, func, false);
+      return Array.from({ length: size }, (_, i) => read(w.view, at + i));
+    };
+  }
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
     const lanes = LANES[memory];
@@ -133,6 +141,13 @@ export function loader(memory: MemoryType, offset: number, func: string): Loader
 
 export function storer(memory: MemoryType, offset: number, func: string): Storer {
   const size = MEMORY_BYTES[memory];
+  if (isPacked(memory)) {
+    const write = WRITE[PACKED[memory]];
+    return (w, p, x) => {
+      const at = addressOf(memory, size, w.whole ? size : 1, w, p, offset, func, true);
+      (x as Lanes).forEach((lane, i) => write(w.view, at + i, lane));
+    };
+  }
   if (isVector(memory)) {
     const alignment = MEMORY_BYTES[LANE_MEMORY[memory]];
     return (w, p, x) =>

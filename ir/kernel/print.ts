@@ -69,6 +69,10 @@ export function printExpr(e: Expr, nested = false): string {
     case "dot":
     case "dot4":
       return `${e.kind}(${list([e.a, e.b])})`;
+    case "dot_bytes":
+      return `dot_bytes(${list([e.a, e.b, e.c])})`;
+    case "narrow":
+      return `narrow.${e.to}(${list([e.a, e.b])})`;
     case "team":
       return e.of;
     case "call":

@@ -6,8 +6,24 @@ import type { Binary, Bitcast, Cast, Compare, Const, ScalarType, Select, Unary, 
 export type VectorType = "i8x16" | "i16x8" | "i32x4" | "i64x2" | "f32x4" | "f64x2";
 /** `ptr` is a byte pointer into one parameter's buffer; it never leaves the buffer it started in. */
 export type ValueType = ScalarType | VectorType | "ptr";
+/** Neighbouring bytes that are lanes of a wider vector when loaded, and wrap when stored. */
+export type PackedType = "i8x4" | "u8x4" | "i8x8" | "u8x8";
 /** How a value lies in memory. Narrow types widen to their compute type when loaded and wrap, or round, when stored. */
-export type MemoryType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "bool" | "f16" | "f32" | "f64" | VectorType;
+export type MemoryType =
+  | PackedType
+  | "i8"
+  | "u8"
+  | "i16"
+  | "u16"
+  | "i32"
+  | "u32"
+  | "i64"
+  | "u64"
+  | "bool"
+  | "f16"
+  | "f32"
+  | "f64"
+  | VectorType;
 
 /**
  * The pure kinds work lane by lane on vectors. A select by a bool evaluates the chosen side only; by a lane mask (all ones or all zeros),
@@ -39,6 +55,10 @@ export type Expr =
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
   /** The four signed bytes of `a` times those of `b`, added up; both are i32. */
   | { readonly kind: "dot4"; readonly type: "i32"; readonly a: Expr; readonly b: Expr }
+  /** The signed bytes of `a` times the unsigned ones of `b` (both i8x16), four neighbours added up, plus `c`; for targets with `byteDots`. */
+  | { readonly kind: "dot_bytes"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
+  /** The lanes of `a`, then those of `b`, saturated to half their width: i32x4 to i16, i16x8 to i8 or u8. */
+  | { readonly kind: "narrow"; readonly type: "i16x8" | "i8x16"; readonly to: "i16" | "i8" | "u8"; readonly a: Expr; readonly b: Expr }
   /**
    * Which thread of the team that runs the program, or the workgroup, this is (`rank`, from 0), and how many there are (`size`); one thread
    * alone has rank 0 of 1. `group` is the workgroup's number in its grid. Threads of a workgroup run in step by `lanes`, of neighbouring ranks
@@ -159,6 +179,10 @@ export const MEMORY_BYTES: Readonly<Record<MemoryType, number>> = {
   i64x2: 16,
   f32x4: 16,
   f64x2: 16,
+  i8x4: 4,
+  u8x4: 4,
+  i8x8: 8,
+  u8x8: 8,
 };
 /** What a load of a memory type gives. */
 export const LOADED: Readonly<Record<MemoryType, ValueType>> = {
@@ -180,5 +204,12 @@ export const LOADED: Readonly<Record<MemoryType, ValueType>> = {
   i64x2: "i64x2",
   f32x4: "f32x4",
   f64x2: "f64x2",
+  i8x4: "i32x4",
+  u8x4: "i32x4",
+  i8x8: "i16x8",
+  u8x8: "i16x8",
 };
+/** The type of a byte of each packed type. */
+export const PACKED: Readonly<Record<PackedType, "i8" | "u8">> = { i8x4: "i8", u8x4: "u8", i8x8: "i8", u8x8: "u8" };
+export const isPacked = (m: MemoryType): m is PackedType => Object.hasOwn(PACKED, m);
 export const isVector = (t: string): t is VectorType => Object.hasOwn(LANES, t);

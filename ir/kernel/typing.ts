@@ -177,6 +177,17 @@ function derive(e: Expr, place: Place): ValueType {
       expect(type(e.a), "i32", "an operand of dot4", place);
       expect(type(e.b), "i32", "an operand of dot4", place);
       return "i32";
+    case "dot_bytes":
+      expect(type(e.a), "i8x16", "an operand of dot_bytes", place);
+      expect(type(e.b), "i8x16", "an operand of dot_bytes", place);
+      expect(type(e.c), "i32x4", "what is added to dot_bytes", place);
+      return "i32x4";
+    case "narrow": {
+      const wide = e.to === "i16" ? "i32x4" : "i16x8";
+      expect(type(e.a), wide, "an operand of narrow", place);
+      expect(type(e.b), wide, "an operand of narrow", place);
+      return e.to === "i16" ? "i16x8" : "i8x16";
+    }
     case "team":
       return "i32";
     case "call": {

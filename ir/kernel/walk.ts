@@ -21,6 +21,7 @@ export function operands(e: Expr): readonly Expr[] {
     case "shuffle":
     case "dot":
     case "dot4":
+    case "narrow":
       return [e.a, e.b];
     case "select":
       return [e.cond, e.a, e.b];
@@ -31,6 +32,7 @@ export function operands(e: Expr): readonly Expr[] {
     case "replace":
       return [e.a, e.value];
     case "fma":
+    case "dot_bytes":
       return [e.a, e.b, e.c];
     case "call":
       return e.args;
@@ -60,6 +62,7 @@ export function mapOperands(e: Expr, f: (operand: Expr) => Expr): Expr {
     case "shuffle":
     case "dot":
     case "dot4":
+    case "narrow":
       return { ...e, a: x, b: y };
     case "select":
       return { ...e, cond: x, a: y, b: z };
@@ -70,6 +73,7 @@ export function mapOperands(e: Expr, f: (operand: Expr) => Expr): Expr {
     case "replace":
       return { ...e, a: x, value: y };
     case "fma":
+    case "dot_bytes":
       return { ...e, a: x, b: y, c: z };
     case "call":
       return { ...e, args: after };

@@ -4,17 +4,17 @@ import { defineOp } from "../op.ts";
 import { i32, mul } from "../scalar/build.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { broadcast, type Dim, sameDim, typeToString } from "../types.ts";
-import { NUMBER, operandOf, sharedDType } from "./rules.ts";
+import { NUMBER, operandOf, productDType } from "./rules.ts";
 
 export const matmul = defineOp({
   name: "matmul",
   doc:
     "The product of the last two axes, [.., m, k] by [.., k, n], over broadcast leading axes, as NumPy's matmul. " +
-    "A vector is a row on the left, a column on the right, and that axis vanishes.",
+    "A vector is a row on the left, a column on the right, and that axis vanishes. Products of i8, u8 and i16 are summed in i32.",
   operands: ["a", "b"],
   infer(c) {
     const [a, b] = [operandOf(c, 0, NUMBER), operandOf(c, 1, NUMBER)];
-    const dtype = sharedDType(c);
+    const dtype = productDType(c);
     if (a.shape.length === 0 || b.shape.length === 0) c.fail(`scalars have no matrix product: ${typeToString(a)} and ${typeToString(b)}`);
     const inner = b.shape.at(b.shape.length === 1 ? -1 : -2)!;
     if (!sameDim(a.shape.at(-1)!, inner)) c.fail(`the inner extents differ: ${typeToString(a)} and ${typeToString(b)}`);

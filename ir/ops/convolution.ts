@@ -1,10 +1,11 @@
 // Convolution and transposed convolution over any number of spatial axes.
 
+import type { DType } from "../dtype.ts";
 import { type Compute, defineOp, type InferContext } from "../op.ts";
 import { add, compare, constant, div, i32, mul, rem, select, sub } from "../scalar/build.ts";
 import type { Scalar } from "../scalar/scalar.ts";
 import { maxOf, type TensorType, typeToString } from "../types.ts";
-import { intAttr, intsAttr, NUMBER, operandOf, sharedDType, staticDim } from "./rules.ts";
+import { intAttr, intsAttr, NUMBER, numberAttr, operandOf, productDType, staticDim } from "./rules.ts";
 import { all, checkWindow, inside, position, windowOf, windows } from "./window.ts";
 
 function checkOperands(c: InferContext): {
@@ -12,9 +13,10 @@ function checkOperands(c: InferContext): {
   readonly w: TensorType;
   readonly spatial: number;
   readonly group: number;
+  readonly dtype: DType;
 } {
   const [x, w] = [operandOf(c, 0, NUMBER), operandOf(c, 1, NUMBER)];
-  sharedDType(c);
+  const dtype = productDType(c);
   const spatial = x.shape.length - 2;
   if (spatial < 1 || w.shape.length !== x.shape.length) {
     c.fail(`expects an input [n, channels, spatial..] and a kernel of as many axes, got ${typeToString(x)} and ${typeToString(w)}`);
@@ -22,11 +24,12 @@ function checkOperands(c: InferContext): {
   for (let axis = 1; axis < x.shape.length; axis++) staticDim(c, 0, axis);
   for (let axis = 0; axis < w.shape.length; axis++) staticDim(c, 1, axis);
   checkWindow(c, spatial);
-  return { x, w, spatial, group: intAttr(c, "group", 1) };
+  return { x, w, spatial, group: intAttr(c, "group", 1), dtype };
 }
 
-function checkBias(c: InferContext, channels: number): void {
+function checkBias(c: InferContext, channels: number, dtype: DType): void {
   const bias = c.types[2];
+  if (bias && bias.dtype !== dtype) c.fail(`the bias must be ${dtype}, got ${typeToString(bias)}`);
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== channels))
     c.fail(`the bias must have shape [${channels}], got ${typeToString(bias)}`);
 }
@@ -41,20 +44,21 @@ export const conv = defineOp({
   doc:
     "Cross-correlation of x [n, c, spatial..] with w [m, c / group, kernel..], plus bias [m]: " +
     "out[n, m, o] = bias[m] + sum over c', k of x[n, g c / group + c', o * stride + k * dilation - pad] w[m, c', k], where g = m * group / m's extent. " +
-    "Outside x counts as 0; `pads` are begins, then ends.",
+    "Outside x counts as `fill` (0 where left out); `pads` are begins, then ends. Products of i8, u8 and i16 are summed in i32.",
   operands: ["x", "w", "bias?"],
   infer(c) {
-    const { x, w, spatial, group } = checkOperands(c);
+    const { x, w, spatial, group, dtype } = checkOperands(c);
     const [channels, m] = [maxOf(x.shape[1]!), maxOf(w.shape[0]!)];
     if (channels !== maxOf(w.shape[1]!) * group || m % group !== 0) {
       c.fail(
         `${typeToString(x)} and ${typeToString(w)} do not fit ${group} group(s): channels must be ${group} x ${maxOf(w.shape[1]!)}, and ${m} a multiple of ${group}`,
       );
     }
-    checkBias(c, m);
+    checkBias(c, m, dtype);
+    if (c.attrs["fill"] !== undefined) numberAttr(c, "fill");
     const window = windowOf(c.attrs, extents(w));
     return {
-      dtype: x.dtype,
+      dtype,
       shape: [x.shape[0]!, m, ...Array.from({ length: spatial }, (_, axis) => windows(window, axis, maxOf(x.shape[axis + 2]!)))],
     };
   },
@@ -63,13 +67,17 @@ export const conv = defineOp({
     const window = windowOf(c.attrs, extents(w));
     const perGroup = maxOf(w.shape[1]!);
     const group = c.attrs["group"] as number;
+    const fill = c.attrs["fill"] as number | undefined;
     const [n, m, ...o] = c.i;
     const first = group === 1 ? i32(0) : mul<Scalar>(div<Scalar>(m!, i32(maxOf(w.shape[0]!) / group)), i32(perGroup));
     const sum = c.reduce("sum", [perGroup, ...window.kernel], ([channel, ...k]) => {
       const at = o.map((index, axis) => position(window, axis, index, k[axis]!));
-      const product = mul<Scalar>(c.read(0, [n!, add<Scalar>(first, channel!), ...at]), c.read(1, [m!, channel!, ...k]));
+      const [value, weight] = [c.read(0, [n!, add<Scalar>(first, channel!), ...at]), c.read(1, [m!, channel!, ...k])];
+      const product = mul<Scalar>(value, weight);
       const within = inside(window, at, extents(x), extents(c.results[0]!));
-      return within ? select<Scalar>(within, product, constant(product.type as "f32", 0)) : product;
+      if (!within) return product;
+      if (!fill) return select<Scalar>(within, product, constant(product.type as "f32", 0));
+      return mul<Scalar>(select<Scalar>(within, value, constant(value.type as "f32", fill)), weight);
     });
     return biased(c, sum, m!);
   },
@@ -83,7 +91,7 @@ export const convTranspose = defineOp({
     "Extents: stride (in - 1) + output_padding + (k - 1) dilation + 1 - pads.",
   operands: ["x", "w", "bias?"],
   infer(c) {
-    const { x, w, spatial, group } = checkOperands(c);
+    const { x, w, spatial, group, dtype } = checkOperands(c);
     const extra = intsAttr(c, "output_padding", spatial, 0);
     const [channels, m] = [maxOf(x.shape[1]!), maxOf(w.shape[1]!) * group];
     if (channels !== maxOf(w.shape[0]!) || channels % group !== 0) {
@@ -91,14 +99,14 @@ export const convTranspose = defineOp({
         `${typeToString(x)} and ${typeToString(w)} do not fit ${group} group(s): the kernel needs ${channels} channels, a multiple of ${group}`,
       );
     }
-    checkBias(c, m);
+    checkBias(c, m, dtype);
     const { kernel, strides, pads, dilations } = windowOf(c.attrs, extents(w));
     const out = extents(x).map(
       (d, axis) =>
         strides[axis]! * (d - 1) + extra[axis]! + (kernel[axis]! - 1) * dilations[axis]! + 1 - pads[axis]! - pads[axis + spatial]!,
     );
     if (out.some((d) => d < 0)) c.fail(`an extent of the result is negative: [${out}]`);
-    return { dtype: x.dtype, shape: [x.shape[0]!, m, ...out] };
+    return { dtype, shape: [x.shape[0]!, m, ...out] };
   },
   compute(c) {
     const [x, w] = [c.types[0]!, c.types[1]!];

@@ -32,6 +32,14 @@ export function sharedDType(c: InferContext, ks: readonly number[] = c.types.map
   return dtype;
 }
 
+/** Integers whose products are summed in 32 bits. */
+const NARROW: ReadonlySet<DType> = new Set(["i8", "u8", "i16"]);
+
+/** The element type of a sum of products of operands 0 and 1: theirs, which they share, or i32 where both are narrow integers. */
+export function productDType(c: InferContext): DType {
+  return [0, 1].every((k) => NARROW.has(c.types[k]!.dtype)) ? "i32" : sharedDType(c, [0, 1]);
+}
+
 /** The shape that operands `ks` (all by default) broadcast to. */
 export function sharedShape(c: InferContext, ks: readonly number[] = c.types.map((_, k) => k)): readonly Dim[] {
   let shape: readonly Dim[] = [];

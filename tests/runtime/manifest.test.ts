@@ -80,7 +80,7 @@ test.each<[string, unknown, string]>([
   ["variants.0.outputs.1.extents.1.at", 112, "the extent at byte 112 is no aligned i64"],
   ["variants.0.outputs.1.extents.1.max", 3, "toy (variants[0].outputs[1].extents): expected those of the port, [2, 4]"],
   ["variants.0.outputs.2.offset", 84, "toy (variants[0].outputs[2]): ends at byte 92 of weights, which has 88"],
-  ["variants.0.sections.0.kind", "move", `expected "copy" or "panels" or "winograd" or "indices" or "counts", found "move"`],
+  ["variants.0.sections.0.kind", "move", `expected "copy" or "widen" or "panels" or "winograd" or "indices" or "counts", found "move"`],
   ["variants.0.sections.0.bytes", 33, "toy (variants[0].sections[1]): bytes 32 to 52 overlap with variants[0].sections[0]"],
   ["variants.0.sections.3.from", 65, "toy (variants[0].sections[3]): ends at byte 73 of 72 in weights.bin"],
   ["variants.0.sections.1.at", 34, "toy (variants[0].sections[1].at): 34 is not aligned to u32"],

@@ -4,7 +4,8 @@ import { add, and, i32, lt, min, mul, pointer, splat, store, team } from "../../
 import { type Expr, type Func, isVector, MEMORY_BYTES, type Param } from "../../../ir/kernel/types.ts";
 import { mapFunc } from "../../../ir/kernel/walk.ts";
 import { isStatic } from "../../../ir/types.ts";
-import { ElementLowering, type ElementOptions } from "../generic/element.ts";
+import { ElementLowering } from "../generic/element.ts";
+import type { ElementOptions } from "../generic/element-options.ts";
 import { Emitter } from "../generic/emitter.ts";
 import { type GenericContext, isImmediate, kernelName, sources } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";

@@ -23,7 +23,8 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, SharedArray } from "../../../ir/kernel/types.ts";
 import type { ScalarType } from "../../../ir/scalar/types.ts";
-import { COMBINE, type Reduction } from "../generic/element.ts";
+import { COMBINE } from "../generic/element.ts";
+import type { Reduction } from "../generic/element-options.ts";
 import type { Emitter } from "../generic/emitter.ts";
 import { identityOf } from "../generic/identity.ts";
 import { joined, type Merge } from "./join.ts";

@@ -21,51 +21,19 @@ import {
 } from "../../../ir/kernel/build.ts";
 import { type Expr, isVector, MEMORY_BYTES, type VectorType } from "../../../ir/kernel/types.ts";
 import { operands } from "../../../ir/kernel/walk.ts";
-import { coordinate, elementOf, isCompute, type OpSet } from "../../../ir/op.ts";
+import { coordinate, elementOf, isCompute } from "../../../ir/op.ts";
 import { fromF16 } from "../../../ir/scalar/f16.ts";
-import { children, type ReduceOp, readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
+import { children, readsData, type Scalar, some } from "../../../ir/scalar/scalar.ts";
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from "../../../ir/scalar/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { memoryOf, type Storage } from "../storage.ts";
 import { coefficient } from "./affine.ts";
+import type { ElementOptions } from "./element-options.ts";
 import { type Emitter, keyOf } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
-import { NotVectorizable, VECTOR, VECTOR_BINARY, VECTOR_UNARY } from "./lanes.ts";
+import { NotVectorizable, PACKED_FOUR, VECTOR, VECTOR_BINARY, VECTOR_UNARY } from "./lanes.ts";
 import { decide } from "./range.ts";
-
-/** What a value of a region is: computed by one of its nodes, a number known now, or memory. */
-export type Source =
-  | { readonly kind: "node"; readonly node: Node }
-  | { readonly kind: "number"; readonly tensor: Tensor }
-  | { readonly kind: "memory"; readonly ptr: Expr; readonly storage: Storage }
-  /** An accumulator that a template hands over: the element at the result's coordinates, and nowhere else. */
-  | { readonly kind: "given"; readonly value: Expr };
-
-/** A reduction over constant extents. */
-export interface Reduction {
-  readonly op: ReduceOp;
-  /** Of what is reduced. */
-  readonly type: ScalarType;
-  readonly extents: readonly number[];
-  /** What is reduced, at one place along each extent. */
-  body(at: readonly Expr[]): Expr;
-}
-
-export interface ElementOptions {
-  readonly ops: OpSet;
-  readonly source: (v: Value) => Source;
-  /** The variable that the four lanes count along, when four are wanted. */
-  readonly lane?: string;
-  /** Registers a fault, gives its number. */
-  readonly fault: (sentence: string) => number;
-  /** Lowers a reduction another way than as loops, or leaves it. */
-  readonly reduce?: (r: Reduction) => Expr | undefined;
-  /** A shorter address for operands that lie just as the result does. */
-  readonly sameAddress?: (
-    storage: Storage,
-    coords: readonly Expr[],
-  ) => { readonly ptr: (base: Expr) => Expr; readonly offset: number } | undefined;
-}
+import { roundedLanes } from "./round.ts";
 
 type Env = ReadonlyMap<string, Expr>;
 
@@ -136,7 +104,7 @@ export class ElementLowering {
     const wide = coords.some((c) => this.#mentionsLane(c)) && this.#spread(bytes, storage);
     const short = this.#options.sameAddress?.(storage, coords);
     const load4 = (ptr: Expr, offset: number): Expr =>
-      load(wide ? (VECTOR[DTYPES[storage.dtype].compute] as VectorType) : memory, ptr, offset);
+      load(wide ? (PACKED_FOUR[memory] ?? (VECTOR[DTYPES[storage.dtype].compute] as VectorType)) : memory, ptr, offset);
     if (short) return this.#em.keep(load4(short.ptr(base), short.offset));
     return this.#em.once(`load ${keyOf(base)} ${keyOf(bytes)} ${wide}`, [base, ...coords], () => {
       const { ptr, offset } = this.#em.address(base, bytes);
@@ -152,8 +120,9 @@ export class ElementLowering {
   #spread(bytes: Expr, storage: Storage): boolean {
     const step = coefficient(bytes, this.#options.lane!, (e) => this.#mentionsLane(e));
     if (step === 0) return false;
-    const size = MEMORY_BYTES[memoryOf(storage.dtype)];
-    if (step !== size || (storage.dtype !== "f32" && storage.dtype !== "i32")) throw new NotVectorizable();
+    const memory = memoryOf(storage.dtype);
+    const narrow = this.#options.packed === true && PACKED_FOUR[memory] !== undefined;
+    if (step !== MEMORY_BYTES[memory] || (memory !== "f32" && memory !== "i32" && !narrow)) throw new NotVectorizable();
     return true;
   }
 
@@ -211,7 +180,7 @@ export class ElementLowering {
         const a = go(s.a);
         if (!isVector(a.type)) return cast(s.type, a);
         if (s.type === "f32" && a.type === "i32x4" && s.a.type === "i32") return cast("f32x4", a);
-        if (s.type === "i32" && a.type === "f32x4") return cast("i32x4", a);
+        if (s.type === "i32" && a.type === "f32x4") return (this.#options.tame ? roundedLanes(a) : undefined) ?? cast("i32x4", a);
         throw new NotVectorizable();
       }
       case "bitcast": {
@@ -247,6 +216,8 @@ export class ElementLowering {
   #binary(op: BinaryOp, x: Expr, y: Expr): Expr {
     if (op === "and" && x.kind === "const" && x.type === "bool") return x.value ? y : x;
     if (op === "and" && y.kind === "const" && y.type === "bool") return y.value ? x : y;
+    // What is counted in units of 1 is divided by nothing.
+    if (op === "div" && y.kind === "const" && (y.type === "f32" || y.type === "f64") && y.value === 1) return x;
     const [a, b] = this.#both(x, y);
     if (isVector(a.type) && !VECTOR_BINARY[a.type as "f32x4"].has(op)) throw new NotVectorizable();
     return binary(op, a, b);

@@ -1,9 +1,8 @@
 // The generic lowering: a loop nest over a result's elements, from the meaning of the operators. Right for every op; fast for many.
 
 import type { Value } from "../../../ir/graph.ts";
-import { add, binary, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
-import type { Expr, Func, Param, VectorType } from "../../../ir/kernel/types.ts";
-import { isVector } from "../../../ir/kernel/types.ts";
+import { add, binary, extract, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
+import { type Expr, type Func, isVector, MEMORY_BYTES, type MemoryType, type Param, type VectorType } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import { maxShape, sameShape } from "../../../ir/types.ts";
@@ -11,9 +10,11 @@ import { sharedAxis } from "../split.ts";
 import { memoryOf, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
-import { ElementLowering, type Source } from "./element.ts";
+import { ElementLowering } from "./element.ts";
+import type { Source } from "./element-options.ts";
 import { Emitter } from "./emitter.ts";
-import { NotVectorizable } from "./lanes.ts";
+import { NotVectorizable, PACKED_FOUR } from "./lanes.ts";
+import { isTame } from "./round.ts";
 
 export interface GenericContext {
   readonly ops: OpSet;
@@ -22,6 +23,8 @@ export interface GenericContext {
   readonly constantOf: (v: Value) => Tensor | undefined;
   /** Whether the target has vectors. */
   readonly vectors: boolean;
+  /** Whether bytes in memory can be lanes of its vectors. */
+  readonly packed: boolean;
 }
 
 /** A constant of one element becomes a number in the code. */
@@ -44,7 +47,7 @@ function build(
   result: number,
   c: GenericContext,
   name: string,
-  wide: boolean,
+  lanes: Lanes,
 ): { func: Func; bindings: Binding[]; faults: string[] } {
   const em = new Emitter();
   const faults: string[] = [];
@@ -54,12 +57,16 @@ function build(
   const storage = c.storageOf(out);
   const y = em.parameter("y", "ptr");
   const memory = memoryOf(storage.dtype);
-  const order = walk(storage);
+  const inner = laneAxisFor(u, result, c, lanes);
+  const order = [...walk(storage).filter((axis) => axis !== inner), ...(inner === undefined ? [] : [inner])];
   const source = sources(u, c, ptrs);
+  const tame = c.packed && isTame(u.nodes, u.operands, c.constantOf);
   const lowering = (lane?: string) =>
     new ElementLowering(em, {
       ops: c.ops,
       source,
+      packed: c.packed,
+      tame,
       ...(lane === undefined ? {} : { lane }),
       fault: (sentence) => {
         const known = faults.indexOf(sentence);
@@ -69,20 +76,14 @@ function build(
   const scalar = lowering();
   const bytesAt = (coords: readonly Expr[]): Expr =>
     coords.reduce<Expr>((sum, x, axis) => add(sum, binary("mul", x, i32(storage.strides[axis]!))), i32(storage.offset));
-  const put = (coords: readonly Expr[], value: Expr, lanes?: VectorType): void => {
+  const put = (coords: readonly Expr[], value: Expr, as: MemoryType = memory): void => {
     const { ptr, offset } = em.address(y, bytesAt(coords));
-    em.emit(store(lanes ?? memory, ptr, value, offset));
+    em.emit(store(as, ptr, value, offset));
   };
   const point = (coords: readonly Expr[]): void => put(coords, scalar.value(u.roots[result]!, coords));
-  const vectorType: VectorType | undefined = storage.dtype === "f32" ? "f32x4" : storage.dtype === "i32" ? "i32x4" : undefined;
-  const inner = order.at(-1);
-  const canWide =
-    wide &&
-    vectorType &&
-    inner !== undefined &&
-    storage.strides[inner] === 4 &&
-    typeof out.type.shape[inner] === "number" &&
-    (out.type.shape[inner] as number) >= 4;
+  const packed = c.packed ? PACKED_FOUR[memory] : undefined;
+  const vectorType: VectorType | undefined = memory === "f32" ? "f32x4" : memory === "i32" || packed ? "i32x4" : undefined;
+  const apart = inner !== undefined && storage.strides[inner] !== MEMORY_BYTES[memory];
 
   const shared = sharedAxis(order.map((axis) => maxShape(out.type)[axis]!));
   const nest = (depth: number, coords: readonly Expr[]): void => {
@@ -92,7 +93,7 @@ function build(
     const d = out.type.shape[axis]!;
     const extent = typeof d === "number" ? i32(d) : scalar.extent(d.value);
     const at = (i: Expr): Expr[] => coords.map((x, k) => (k === axis ? i : x));
-    if (depth < order.length - 1 || !canWide) {
+    if (depth < order.length - 1 || inner === undefined) {
       em.loop("i", i32(0), extent, 1, (i) => nest(depth + 1, at(i)), cost(1));
       return;
     }
@@ -102,7 +103,9 @@ function build(
       // A loop of one round has no variable: name the lanes by a variable all the same.
       const v = i.kind === "var" ? i : em.named("v", i);
       const value = lowering((v as Expr & { kind: "var" }).name).value(u.roots[result]!, at(v));
-      put(at(v), isVector(value.type) ? value : splat(vectorType!, value), vectorType);
+      const all = em.keep(isVector(value.type) ? value : splat(vectorType!, value));
+      if (apart) for (let lane = 0; lane < 4; lane++) put(at(add(v, i32(lane))), extract(all, lane));
+      else put(at(v), all, packed ?? vectorType);
     };
     em.loop("v", i32(0), i32(whole), 4, wideLoop, cost(1));
     em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)), cost(1));
@@ -117,6 +120,29 @@ function build(
     { kind: "result", result },
   ];
   return { func: { name, doc: docOf(u), params, body: em.body }, bindings, faults };
+}
+
+/** How four elements are computed at once: neighbours of the result, neighbours of an operand that the result has apart, or not. */
+type Lanes = "result" | "operand" | "none";
+
+/** The axis along which a kernel takes four elements at once, where it does. */
+function laneAxisFor(u: Unit, result: number, c: GenericContext, lanes: Lanes): number | undefined {
+  const out = u.node.results[result]!;
+  const storage = c.storageOf(out);
+  const memory = memoryOf(storage.dtype);
+  const fits = (axis: number | undefined, s: Storage): axis is number =>
+    axis !== undefined &&
+    s.strides[axis] === MEMORY_BYTES[memoryOf(s.dtype)] &&
+    typeof out.type.shape[axis] === "number" &&
+    (out.type.shape[axis] as number) >= 4;
+  if (memory !== "f32" && memory !== "i32" && !(c.packed && PACKED_FOUR[memory])) return undefined;
+  if (lanes === "result") {
+    const axis = walk(storage).at(-1);
+    return fits(axis, storage) ? axis : undefined;
+  }
+  if (lanes === "none" || !u.nodes.every((n) => isElementwise(c.ops.get(n.op)!))) return undefined;
+  const along = u.operands.filter((v) => sameShape(v.type.shape, out.type.shape)).map((v) => c.storageOf(v));
+  return along.map((s) => [walk(s).at(-1), s] as const).find(([axis, s]) => fits(axis, s))?.[0];
 }
 
 /** Elementwise units read each operand only where they write, when it lies as the result does. */
@@ -144,17 +170,24 @@ export function kernelName(u: Unit): string {
     .join("")}${rest.length > 2 ? "_etc" : ""}`;
 }
 
+/** By the best lanes that there are. */
+function firstBuilt(u: Unit, result: number, c: GenericContext, name: string): ReturnType<typeof build> {
+  for (const lanes of c.vectors ? (["result", "operand"] as const) : []) {
+    if (laneAxisFor(u, result, c, lanes) === undefined) continue;
+    try {
+      return build(u, result, c, name, lanes);
+    } catch (e) {
+      if (!(e instanceof NotVectorizable)) throw e;
+    }
+  }
+  return build(u, result, c, name, "none");
+}
+
 /** Lowers every result of a unit to a kernel; one function per result. Needs `isGeneric(u)`. */
 export function lowerGeneric(u: Unit, c: GenericContext): Lowered[] {
   return u.roots.map((_, result) => {
     const kernel = `${kernelName(u)}${u.roots.length > 1 ? `_${result}` : ""}`;
-    let built: ReturnType<typeof build>;
-    try {
-      built = build(u, result, c, kernel, c.vectors);
-    } catch (e) {
-      if (!(e instanceof NotVectorizable)) throw e;
-      built = build(u, result, c, kernel, false);
-    }
+    const built = firstBuilt(u, result, c, kernel);
     const vector = usesVectors(built.func);
     return {
       kernel,

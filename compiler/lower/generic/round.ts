@@ -1,0 +1,59 @@
+// Rounding bounded floats to integers by one addition: in 2^23 .. 2^24 floats are the integers, and the last bits are the number's.
+
+import type { Node, Value } from "../../../ir/graph.ts";
+import { add, bitcast, f32, i32, max, min, splat, sub } from "../../../ir/kernel/build.ts";
+import type { Expr } from "../../../ir/kernel/types.ts";
+import type { Tensor } from "../../../ir/tensor.ts";
+
+const MIDDLE = 1.5 * 2 ** 23;
+const MIDDLE_BITS = new Int32Array(Float32Array.of(MIDDLE).buffer)[0]!;
+/** Half of the way to where floats are no longer all the integers. */
+const LARGEST = 2 ** 21;
+
+const constantOf = (e: Expr): number | undefined => (e.kind === "splat" && e.a.kind === "const" ? Number(e.a.value) : undefined);
+
+/** `min(max(x, low), high)` of constants. */
+function boundsOf(e: Expr): { readonly x: Expr; readonly low: number; readonly high: number } | undefined {
+  if (e.kind !== "binary" || e.op !== "min" || e.a.kind !== "binary" || e.a.op !== "max") return undefined;
+  const [low, high] = [constantOf(e.a.b), constantOf(e.b)];
+  return low === undefined || high === undefined || low < -LARGEST || high > LARGEST ? undefined : { x: e.a.a, low, high };
+}
+
+/**
+ * `min(max(round_even(x) + zero, low), high)` (f32x4, constants) as an i32x4, or undefined where `e` is something else. x must not be NaN.
+ * Rounding and the bounds, being integers, may change places; ties go to even, as the middle is.
+ */
+export function roundedLanes(e: Expr): Expr | undefined {
+  const bounds = boundsOf(e);
+  if (!bounds) return undefined;
+  const { x, low, high } = bounds;
+  const shifted = x.kind === "binary" && x.op === "add" ? constantOf(x.b) : 0;
+  const rounded = x.kind === "binary" && x.op === "add" ? x.a : x;
+  if (shifted === undefined || ![shifted, low, high].every(Number.isInteger)) return undefined;
+  if (Math.abs(shifted) > LARGEST || rounded.kind !== "unary" || rounded.op !== "round_even") return undefined;
+  const lit = (n: number): Expr => splat("f32x4", f32(n));
+  const inside = min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
+  return sub(bitcast("i32x4", add(inside, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
+}
+
+/** Operators that give no NaN and no infinity of moderate numbers. */
+const TAME: ReadonlySet<string> = new Set([
+  ...["conv", "matmul", "cast", "mul", "add", "sub", "relu", "leaky_relu", "clip", "min", "max", "pool"],
+  ...["quantize", "dequantize", "reshape"],
+]);
+/** Of so many factors below 10^9, and a sum below 2^31, the product is below the largest float. */
+const MOST_FACTORS = 3;
+
+const isModerate = (t: Tensor): boolean => {
+  for (const x of t.data) if (!(Math.abs(Number(x)) < 1e9)) return false;
+  return true;
+};
+
+/** Whether nothing that the nodes compute can be NaN: from integers, by moderate constants. `outside` are the values that they read. */
+export const isTame = (nodes: readonly Node[], outside: readonly Value[], constantOf: (v: Value) => Tensor | undefined): boolean =>
+  nodes.every((n) => TAME.has(n.op)) &&
+  nodes.filter((n) => n.op === "mul").length <= MOST_FACTORS &&
+  outside.every((v) => {
+    const t = constantOf(v);
+    return t ? isModerate(t) : v.type.dtype !== "f32" && v.type.dtype !== "f16" && v.type.dtype !== "f64";
+  });

@@ -1,0 +1,90 @@
+// Products of bytes by constant small integers: what they want of the layout, and the templates that take them.
+
+import type { DType } from "../../ir/dtype.ts";
+import type { Node, Value } from "../../ir/graph.ts";
+import type { OpSet } from "../../ir/op.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import type { TensorType } from "../../ir/types.ts";
+import type { Capabilities } from "../backend.ts";
+import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
+import { epilogueOf } from "./epilogue.ts";
+import { type GenericContext, kernelName } from "./generic/kernel.ts";
+import type { Margin } from "./storage.ts";
+import type { Lowered } from "./template.ts";
+import { type BytesSpec, bytesDense } from "./templates/bytes-dense.ts";
+import { bytesDepthwise } from "./templates/bytes-depthwise.ts";
+import { type Unit, unitOf } from "./unit.ts";
+
+const TYPES: ReadonlySet<DType> = new Set(["u8", "i8", "i16", "i32", "f32"]);
+const fitting = (t: TensorType): boolean => TYPES.has(t.dtype);
+const shapeOf = (v: Value): readonly number[] => v.type.shape as readonly number[];
+
+/** A convolution of images or a product of matrices, of bytes by constant i8 (or i16), that the unit ends in elementwise operators. */
+export function byteProduct(u: Unit, ops: OpSet): Node | undefined {
+  const node = anchorOf(u, "conv", ops, fitting) ?? anchorOf(u, "matmul", ops, fitting);
+  if (!node || node.results[0]!.type.dtype !== "i32") return undefined;
+  const [x, w] = node.inputs as [Value, Value];
+  const constant = node.inputs.slice(1).every((v) => outer(u, v).node.op === "const");
+  const rank = node.op === "conv" ? 4 : 2;
+  const narrow = x.type.dtype === "u8" && (w.type.dtype === "i8" || w.type.dtype === "i16");
+  return constant && narrow && shapeOf(x).length === rank ? node : undefined;
+}
+
+/** Byte by which a convolution's input is surrounded. */
+export const fillOf = (conv: Node): number => (conv.attrs["fill"] as number | undefined) ?? 0;
+
+/** Elements of the input that windows reach beyond its edges, the larger of both sides. */
+export function marginOfWindows(conv: Node): Margin {
+  const [x, w, y] = [conv.inputs[0]!, conv.inputs[1]!, conv.results[0]!].map((v) => shapeOf(v).slice(2)) as [number[], number[], number[]];
+  const [strides, dilations, pads] = ["strides", "dilations", "pads"].map((name) => conv.attrs[name] as readonly number[]) as [
+    readonly number[],
+    readonly number[],
+    readonly number[],
+  ];
+  const reach = (axis: number): number =>
+    Math.max(0, pads[axis]!, (y[axis]! - 1) * strides[axis]! + (w[axis]! - 1) * dilations[axis]! + 1 - pads[axis]! - x[axis]!);
+  return { rows: reach(0), columns: reach(1) };
+}
+
+/** The activation that a node's product of bytes reads, as an operand of the node. */
+export function bytesWanted(node: Node, ops: OpSet): { readonly product: Node; readonly input: Value } | undefined {
+  if (node.op !== "conv" && node.op !== "matmul" && node.op !== "fused") return undefined;
+  const u = unitOf(node);
+  const product = byteProduct(u, ops);
+  return product && { product, input: outer(u, product.inputs[0]!) };
+}
+
+/** [K, M] as [M, K]. */
+function transposed(t: Tensor): Int16Array {
+  const [k, m] = t.shape as [number, number];
+  return Int16Array.from({ length: m * k }, (_, i) => Number(t.data[(i % k) * m + Math.floor(i / k)]));
+}
+
+export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
+  // Without vectors, a loop nest of plain integers is as good.
+  const node = c.packed ? byteProduct(u, c.ops) : undefined;
+  if (!node) return undefined;
+  const [x, w, b] = node.inputs;
+  const [weights, bias] = [constantOperand(u, w, c)!, constantOperand(u, b, c)];
+  const input = outer(u, x!);
+  const conv = node.op === "conv";
+  const pair = (name: string): readonly [number, number] => (conv ? (node.attrs[name] as [number, number]) : [1, 1]);
+  const spec: BytesSpec = {
+    name: kernelName(u),
+    input: c.storageOf(input),
+    output: c.storageOf(u.node.results[0]!),
+    weights: conv ? Int16Array.from(weights.data as ArrayLike<number>) : transposed(weights),
+    kernel: conv ? (weights.shape.slice(2) as unknown as readonly [number, number]) : [1, 1],
+    strides: pair("strides"),
+    dilations: pair("dilations"),
+    pads: conv ? ((node.attrs["pads"] as readonly number[]).slice(0, 2) as unknown as readonly [number, number]) : [0, 0],
+    margin: conv ? marginOfWindows(node) : { rows: 0, columns: 0 },
+    fill: conv ? fillOf(node) : 0,
+    groups: conv ? (node.attrs["group"] as number) : 1,
+    ...(bias ? { bias: bias.data as Int32Array } : {}),
+    saturates: u.roots[0]!.node.op === "quantize",
+    epilogue: epilogueOf(u, node.results[0]!, c),
+    target: can,
+  };
+  return bound(u, bytesDepthwise(spec) ?? bytesDense(spec), [input], spec.epilogue);
+}

@@ -1,0 +1,89 @@
+// What the templates for products of bytes are asked for, and the extents and distances that follow from it.
+
+import type { Capabilities } from "../../backend.ts";
+import type { Margin, Storage } from "../storage.ts";
+import type { Epilogue } from "../template.ts";
+import type { Pair } from "./conv-spec.ts";
+
+/**
+ * A 2-d convolution, or a product of matrices, of bytes by constant small integers, summed in i32. Operand 0 is the input, result 0 the
+ * output. Images lie pixel by pixel, channels side by side; rows of a matrix likewise.
+ */
+export interface BytesSpec {
+  readonly name: string;
+  /** u8: [N, C, H, W], or [T, C]. */
+  readonly input: Storage;
+  /** u8, i8, i32 or f32: [N, M, Ho, Wo], or [T, M]. */
+  readonly output: Storage;
+  /** [M, C / groups, KH, KW], row-major, from -255 to 255. */
+  readonly weights: Int16Array;
+  readonly kernel: Pair;
+  readonly strides: Pair;
+  readonly dilations: Pair;
+  /** What lies above and left of the input, made of `fill`. */
+  readonly pads: Pair;
+  /** How far windows reach beyond the input. */
+  readonly margin: Margin;
+  readonly fill: number;
+  readonly groups: number;
+  /** i32, one for each output: the first summand of its sums. */
+  readonly bias?: Int32Array;
+  /** Whether all results are in range of the output's type, so that storing them may saturate. */
+  readonly saturates: boolean;
+  readonly epilogue: Epilogue;
+  readonly target: Capabilities;
+}
+
+export interface BytesShape {
+  readonly n: number;
+  readonly c: number;
+  readonly m: number;
+  readonly ho: number;
+  readonly wo: number;
+  /** Bytes of the input between images, rows and pixels, and from its start to tap (0, 0) of output (0, 0). */
+  readonly from: { readonly image: number; readonly row: number; readonly pixel: number; readonly base: number };
+  /** Bytes of the output between images, rows, pixels and channels. */
+  readonly to: { readonly image: number; readonly row: number; readonly pixel: number; readonly channel: number };
+  /** Whether any weight needs more than a byte. */
+  readonly wide: boolean;
+  readonly matrix: boolean;
+}
+
+/** Extents and distances, or undefined where the operand's padding is not the one that windows want, or channels are not neighbours. */
+export function bytesShape(spec: BytesSpec): BytesShape | undefined {
+  const { input, output, margin, fill } = spec;
+  const matrix = input.shape.length === 2;
+  if (input.dtype !== "u8" || input.strides[1] !== 1) return undefined;
+  const wide = spec.weights.some((w) => w < -128 || w > 127);
+  if (matrix) {
+    const [t, c] = input.shape as [number, number];
+    const m = output.shape[1]!;
+    const [pixel, channel] = output.strides as [number, number];
+    if (input.strides[0]! % 4 !== 0 || input.offset % 4 !== 0) return undefined;
+    const from = { image: 0, row: 0, pixel: input.strides[0]!, base: input.offset };
+    return { n: 1, c, m, ho: 1, wo: t, from, to: { image: 0, row: 0, pixel, channel }, wide, matrix };
+  }
+  const [n, c] = input.shape as [number, number];
+  const [, m, ho, wo] = output.shape as [number, number, number, number];
+  const [image, , row, pixel] = input.strides as [number, number, number, number];
+  const padded = margin.rows > 0 || margin.columns > 0;
+  const own = input.margin;
+  if (!own || pixel % 4 !== 0 || input.offset % 4 !== 0) return undefined;
+  if (padded && !(input.zeroed && (input.fill ?? 0) === fill && own.rows >= margin.rows && own.columns >= margin.columns)) return undefined;
+  const base = input.offset - spec.pads[0] * row - spec.pads[1] * pixel;
+  const [toImage, toChannel, toRow, toPixel] = output.strides as [number, number, number, number];
+  return {
+    n,
+    c,
+    m,
+    ho,
+    wo,
+    from: { image, row: row * spec.strides[0], pixel: pixel * spec.strides[1], base },
+    to: { image: toImage, row: toRow, pixel: toPixel, channel: toChannel },
+    wide,
+    matrix,
+  };
+}
+
+/** Whether dot products of bytes are taken: the weights fit in one, and the target has them. */
+export const usesBytes = (spec: BytesSpec, s: BytesShape): boolean => spec.target.byteDots === true && !s.wide;

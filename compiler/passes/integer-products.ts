@@ -1,0 +1,16 @@
+// Takes products of quantized values as products of their integers, and leaves integers wherever elements only move.
+
+import { definePass, settle } from "../pass.ts";
+import { dequantizedConstants, integerProductRules } from "../rules/integer-products.ts";
+import { quantizedMoves } from "../rules/quantized-moves.ts";
+
+export const integerProducts = definePass({
+  name: "integer-products",
+  doc: "Takes convolutions and matrix products of dequantized values by dequantized constants as products of the 8-bit integers, with one scale for each output.",
+  exactness: "bounded",
+  invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
+  run(g, ctx) {
+    const integers = settle("integer-products", g, [...quantizedMoves, ...integerProductRules], ctx.trace);
+    return settle("integer-products", integers, dequantizedConstants, ctx.trace);
+  },
+});

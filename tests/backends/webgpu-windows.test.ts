@@ -12,7 +12,7 @@ import { webgpuExecutor } from "../../runtime/executors/webgpu.ts";
 import { load } from "../../runtime/index.ts";
 import { conformance } from "../conformance/index.ts";
 import { bindAtMost } from "../support/bind-at-most.ts";
-import { sharedDevice, webgpuSkipped } from "../support/webgpu.ts";
+import { gpu, sharedDevice, webgpuSkipped } from "../support/webgpu.ts";
 
 const skipped = webgpuSkipped() !== undefined;
 
@@ -99,6 +99,20 @@ describe("windows", () => {
     await check(await compiled([["i32", [700]]], logic), [Int32Array.from(floats(700))]);
     const wide = BigInt64Array.from(floats(400), BigInt);
     await check(await compiled([["i64", [400]]], (b, [x]) => b.value("mul", [x!, x!])), [wide]);
+  });
+
+  test("of halves, where the device has them as elements", async () => {
+    const n = 1900;
+    const { artifact, variants } = await compiled([["f16", [n]]], (b, [x]) => b.value("abs", [x!]));
+    expect(variants.map((v) => v.name)).toEqual(["full-large", "full", "base-large", "base"]);
+    if (skipped) return;
+    const x = Uint16Array.from({ length: n }, (_, i) => 0x8000 + i);
+    const halves = (await gpu().requestAdapter())!.features.has("shader-f16");
+    if (!halves) console.log("variants with halves are not run: the adapter has no shader-f16");
+    for (const device of [...(halves ? ["webgpu:full", "webgpu:full-large"] : []), "webgpu:base"]) {
+      using model = await load(artifact, { device });
+      expect((await model.run({ x0: x }))["y"]!.data).toEqual(x.map((bits) => bits & 0x7fff));
+    }
   });
 
   test("of slices of a concatenation", async () => {

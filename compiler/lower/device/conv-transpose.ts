@@ -2,7 +2,7 @@
 // of their own, and all phases together one with as many times the output channels, whose pixels are scattered (sub-pixel convolution: Shi et
 // al., 2016).
 
-import { add, i32, mul } from "../../../ir/kernel/build.ts";
+import { add, i32, lt, mul } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
 import type { Capabilities } from "../../backend.ts";
 import { anchorOf, constantOperand, outer } from "../anchor.ts";
@@ -26,17 +26,7 @@ interface Phases {
 
 const product = (xs: readonly number[]): number => xs.reduce((a, b) => a * b, 1);
 
-/** Undefined where the last results of some phases are missing. */
-function phasesOf(
-  extent: number,
-  pitch: number,
-  out: number,
-  taps: number,
-  stride: number,
-  dilation: number,
-  pad: number,
-): Phases | undefined {
-  if (out % stride !== 0) return undefined;
+function phasesOf(extent: number, pitch: number, out: number, taps: number, stride: number, dilation: number, pad: number): Phases {
   const offsets = Array.from({ length: stride }, (_, phase) =>
     Array.from({ length: taps }, (_, k) => {
       const from = phase + pad - k * dilation;
@@ -45,7 +35,7 @@ function phasesOf(
   );
   const used = offsets.flat().filter((o) => o !== undefined);
   const [least, most] = [Math.min(...used), Math.max(...used)];
-  const axis = { extent, pitch, out: out / stride, taps: most - least + 1, stride: 1, dilation: 1, pad: -least };
+  const axis = { extent, pitch, out: Math.ceil(out / stride), taps: most - least + 1, stride: 1, dilation: 1, pad: -least };
   return { axis, stride, offsets, least };
 }
 
@@ -94,6 +84,8 @@ function targetOf(spec: ConvSpec, outputs: number, phases: readonly Phases[]): T
       const at = unravel(column, pixels).map((q, k) => add(mul(q, i32(strides[k]!)), phase[k]!));
       return [n, groups === 1 ? m : channelOf(grouped, g, m), ...at];
     },
+    // The last results of some phases may be missing.
+    within: ([, , ...at]) => at.flatMap((x, k) => (output.shape[k + 2]! % strides[k]! === 0 ? [] : [lt(x, i32(output.shape[k + 2]!))])),
   };
 }
 
@@ -106,12 +98,10 @@ export function deviceConvTranspose(u: Unit, c: GenericContext, can: Capabilitie
   if (!weights || (b && !bias)) return undefined;
   const [input, output] = [c.storageOf(outer(u, x!)), c.storageOf(u.node.results[0]!)];
   const attr = (name: string): readonly number[] => node.attrs[name] as readonly number[];
-  const found = weights.shape.slice(2).map((taps, k) => {
+  const phases = weights.shape.slice(2).map((taps, k) => {
     const [stride, dilation, pad] = ["strides", "dilations", "pads"].map((name) => attr(name)[k]!) as [number, number, number];
     return phasesOf(input.shape[k + 2]!, input.strides[k + 2]!, output.shape[k + 2]!, taps, stride, dilation, pad);
   });
-  const phases = found.filter((p) => p !== undefined);
-  if (phases.length < found.length) return undefined;
   const groups = node.attrs["group"] as number;
   const [inputs, outputs] = [weights.shape[0]! / groups, weights.shape[1]!];
   const each = product(phases.map((p) => p.stride));

@@ -18,6 +18,8 @@ export interface Target {
   readonly column: Span;
   /** The result's coordinates of an element. */
   coords(batch: Expr, row: Expr, column: Expr): readonly Expr[];
+  /** What must hold of coordinates besides, where not every row has an element in every column. */
+  within?(coords: readonly Expr[]): readonly Expr[];
   /** The same for the first of four columns, which are neighbours along `axis`, where there are four at once. */
   readonly wide?: { readonly axis: number; coords(batch: Expr, row: Expr, quad: Expr): readonly Expr[] };
 }
@@ -70,9 +72,9 @@ function build(name: string, t: Target, epilogue: Epilogue, vectors: Span | unde
       em.loop("lane", i32(0), i32(4), 1, (lane) => {
         const column = em.named("c", add(mul(quad, i32(4)), lane));
         const own = [0, 1, 2].reduceRight((rest, k) => select(compare("eq", lane, i32(k)), extract(value, k), rest), extract(value, 3));
-        em.branch(lt(column, i32(extentOf(t.column))), () =>
-          put(own, add(base, bytesAt(t.column, column)), 1, t.coords(batch, row, column)),
-        );
+        const coords = t.coords(batch, row, column);
+        const inside = [lt(column, i32(extentOf(t.column))), ...(t.within?.(coords) ?? [])].reduce(and);
+        em.branch(inside, () => put(own, add(base, bytesAt(t.column, column)), 1, coords));
       });
     });
   const params: Param[] = [

@@ -42,10 +42,11 @@ for (const { name, data, dims } of MODELS.filter((m) => m.name.includes(process.
   for (const how of SCHEMES) {
     const options = dims ? { dims } : {};
     const start = process.cpuUsage();
-    const { quantization: q } = await compileModel(sharedPath("models", `${name}.onnx`), { ...options, quantize: { ...how, calibrate } });
+    const { report } = await compileModel(sharedPath("models", `${name}.onnx`), { ...options, quantize: { ...how, calibrate } });
     const { user, system } = process.cpuUsage(start);
+    const q = report.quantization;
     const scored = await compileModel(sharedPath("models", `${name}.onnx`), { ...options, quantize: { ...how, calibrate, evaluate } });
-    const { samples, before, after } = scored.quantization.accuracy;
+    const { samples, before, after } = scored.report.quantization.accuracy;
     const points = after - before;
     console.log(
       `| ${[name, nameOf(how), samples, before.toFixed(2), after.toFixed(2), `${points > 0 ? "+" : ""}${points.toFixed(2)}`, q.output.toFixed(1), q.size.toFixed(3), ((user + system) / 1e6).toFixed(1)].join(" | ")} |`,

@@ -23,6 +23,7 @@ import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeli
 import { targetOf } from "./placement.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
+import type { QuantizationReport } from "./quantize/report.ts";
 import { isQuantized } from "./quantized.ts";
 import {
   explainSteps,
@@ -69,6 +70,8 @@ export interface CompileReport {
   readonly variants: readonly VariantReport[];
   /** The parts, where the model was cut into some. */
   readonly parts: readonly PartReport[];
+  /** What became of weights and activations, where they were quantized. */
+  readonly quantization?: QuantizationReport;
   /** The graph that was lowered, or cut into parts. */
   readonly graph: Graph;
 }
@@ -265,6 +268,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     notes,
     sparsity,
     regions,
+    quantization,
   } = runPipeline(graph, targets.length > 0 ? [...pipeline, placeOn(targets)] : pipeline, {
     sparsity: options.sparsity,
     targets: targetsOf(all, options.cost),
@@ -308,8 +312,16 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
   if (options.types)
     for (const [name, bytes] of await emitTypes({ name: graph.name, ...ports, variant: variants[0], files: [...files.keys()] }))
       files.set(name, bytes);
+  const report: CompileReport = {
+    notes,
+    sparsity,
+    variants: reports,
+    parts: partReports,
+    graph: better,
+    ...(quantization ? { quantization } : {}),
+  };
   // After the types: nothing at run time reads it.
-  if (options.report ?? true) files.set(REPORT, new TextEncoder().encode(reportToJson(notes, reports, partReports)));
+  if (options.report ?? true) files.set(REPORT, new TextEncoder().encode(reportToJson(report)));
   const artifact = createArtifact({ name: graph.name, ...ports, variants, ...(cut ? { parts } : {}), files });
-  return { artifact, report: { notes, sparsity, variants: reports, parts: partReports, graph: better } };
+  return { artifact, report };
 }

@@ -26,7 +26,8 @@ import { quantizeBlocks } from "./passes/quantize-blocks.ts";
 import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeline.ts";
 import { targetOf } from "./placement.ts";
 import type { OpenGraph } from "./quantize/observe.ts";
-import { type Quantization, type QuantizationReport, quantize } from "./quantize/quantize.ts";
+import { type Quantization, quantize } from "./quantize/quantize.ts";
+import type { QuantizationReport } from "./quantize/report.ts";
 import { type Stacked, samplesOf } from "./quantize/samples.ts";
 import type { SchemeOptions } from "./quantize/scheme.ts";
 
@@ -188,7 +189,7 @@ export async function quantizePipeline(graph: Graph, asked: QuantizeOptions, opt
 export async function compileModel(
   model: string | Uint8Array,
   options: CompileOptions = {},
-): Promise<Compiled & { readonly notes: readonly string[]; readonly quantization?: QuantizationReport }> {
+): Promise<Compiled & { readonly notes: readonly string[] }> {
   options.onStage?.("read");
   const { graph, outputs, notes } = await importModel(model, options);
   const quantized = options.quantize && (await quantizePipeline(graph, options.quantize, options));
@@ -207,7 +208,7 @@ export async function compileModel(
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
-  return { ...compiled, notes, ...(quantized ? { quantization: quantized.report } : {}) };
+  return { ...compiled, notes };
 }
 
 /** A quantized model as an ONNX file, for use elsewhere, with the shapes that the options give it. Errors: `unsupported` too. */
@@ -238,7 +239,7 @@ export type { CostFile, Costs } from "./cost/costs.ts";
 export { defineOnnxOp, type ImportContext, type OnnxOp } from "./onnx/op.ts";
 export { definePass, type Pass, type PassContext, rewritePass } from "./pass.ts";
 export { defaultPipeline, insertAfter, insertBefore, type Pipeline, replace, runPipeline, without } from "./pipeline.ts";
-export type { LayerReport, QuantizationReport } from "./quantize/quantize.ts";
+export type { LayerReport, QuantizationReport } from "./quantize/report.ts";
 export type { Stacked } from "./quantize/samples.ts";
 export type { SchemeOptions } from "./quantize/scheme.ts";
 export type { NodeReport, PartReport, VariantReport } from "./report.ts";

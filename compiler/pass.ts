@@ -9,6 +9,7 @@ import type { Device } from "./backend.ts";
 import { type Costs, costsFor } from "./cost/costs.ts";
 import { errors } from "./diagnostics.ts";
 import type { Region } from "./placement.ts";
+import type { QuantizationReport } from "./quantize/report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
 /** `exact`: bit-equal results in the reference. `bounded`: equal but for rounding. `lossy`: chosen accuracy loss. */
@@ -36,6 +37,8 @@ export interface PassContext {
   found(finding: SparsityFinding): void;
   /** Why a region runs where it does. */
   placed(body: Graph, region: Region): void;
+  /** What became of weights and activations, and what that cost. */
+  quantized(report: QuantizationReport): void;
 }
 
 export interface Pass {
@@ -58,6 +61,7 @@ export const passContext = (options: Partial<PassContext> = {}): PassContext => 
   note: () => {},
   found: () => {},
   placed: () => {},
+  quantized: () => {},
   ...options,
 });
 

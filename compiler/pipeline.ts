@@ -16,6 +16,7 @@ import { integerProducts } from "./passes/integer-products.ts";
 import { promoteF16 } from "./passes/promote-f16.ts";
 import { recognize } from "./passes/recognize.ts";
 import type { Region } from "./placement.ts";
+import type { QuantizationReport } from "./quantize/report.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 
 export type Pipeline = readonly Pass[];
@@ -92,6 +93,8 @@ export interface PipelineResult {
   readonly sparsity: readonly SparsityFinding[];
   /** What was decided about regions that were placed, by their bodies. */
   readonly regions: ReadonlyMap<Graph, Region>;
+  /** What became of weights and activations, where a pass quantized them. */
+  readonly quantization: QuantizationReport | undefined;
 }
 
 const countNodes = (g: Graph): number => topological(g.outputs).filter((n) => n.op !== "param" && n.op !== "const").length;
@@ -102,6 +105,7 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
   const notes: Note[] = [];
   const sparsity: SparsityFinding[] = [];
   const regions = new Map<Graph, Region>();
+  let quantization: QuantizationReport | undefined;
   let g = graph;
   for (const pass of pipeline.slice(0, options.stopAfter ?? pipeline.length)) {
     const ctx: PassContext = {
@@ -117,6 +121,9 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
       },
       found: (finding) => sparsity.push(finding),
       placed: (body, region) => void regions.set(body, region),
+      quantized(report) {
+        quantization = report;
+      },
     };
     const start = performance.now();
     const next = runPass(pass, g, ctx);
@@ -129,5 +136,5 @@ export function runPipeline(graph: Graph, pipeline: Pipeline, options: PipelineO
     if (debug >= 2 && next !== g) log(print(next));
     g = next;
   }
-  return { graph: g, notes, sparsity, regions };
+  return { graph: g, notes, sparsity, regions, quantization };
 }

@@ -11,6 +11,7 @@ import { elementBytes } from "./lower/storage.ts";
 import { unitOf } from "./lower/unit.ts";
 import type { Note } from "./pipeline.ts";
 import type { Region } from "./placement.ts";
+import type { QuantizationReport } from "./quantize/report.ts";
 import { countZeros } from "./sparsity/count-zeros.ts";
 import type { SparsityFinding } from "./sparsity/finding.ts";
 import { patternToString } from "./sparsity/finding.ts";
@@ -174,17 +175,19 @@ export interface ReportFile {
   readonly variants: readonly VariantReport[];
   /** The parts that the model was placed in. */
   readonly parts?: readonly PartReport[];
+  readonly quantization?: QuantizationReport;
 }
 
 export const REPORT = "report.json";
 
 /** A line for each kernel; the same bytes for the same report. */
-export function reportToJson(notes: readonly Note[], variants: readonly VariantReport[], parts: readonly PartReport[]): string {
+export function reportToJson({ notes, variants, parts, quantization }: Omit<ReportFile, "version">): string {
   const lines = (xs: readonly unknown[]): string => `[${xs.map((x) => `\n${typeof x === "string" ? x : JSON.stringify(x)}`).join(",")}]`;
   const object = (head: unknown, key: string, xs: readonly unknown[]): string =>
     `${JSON.stringify(head).slice(0, -1)},"${key}":${lines(xs)}}`;
   const variant = ({ nodes, ...head }: VariantReport): string => object(head, "nodes", nodes);
   const part = ({ variants: own, ...head }: PartReport): string => object(head, "variants", own.map(variant));
-  const more = parts.length > 0 ? `,\n"parts":${lines(parts.map(part))}` : "";
-  return `{"version":1,"notes":${lines(notes)},\n"variants":${lines(variants.map(variant))}${more}}\n`;
+  const rounded = quantization ? `,\n"quantization":${object({ ...quantization, layers: undefined }, "layers", quantization.layers)}` : "";
+  const more = parts && parts.length > 0 ? `,\n"parts":${lines(parts.map(part))}` : "";
+  return `{"version":1,"notes":${lines(notes)},\n"variants":${lines(variants.map(variant))}${more}${rounded}}\n`;
 }

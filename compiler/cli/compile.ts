@@ -24,13 +24,14 @@ export const run: Run = async (flags, terminal) => {
   const folder = flags.one("out") ?? defaultFolder(model);
   const { options } = await settings(flags, terminal);
   const start = performance.now();
-  const { artifact, report, notes, quantization } = await compileModel(model, {
+  const { artifact, report, notes } = await compileModel(model, {
     types: true,
     ...options,
     threads: flags.is("threads") ?? options.threads ?? false,
   });
   terminal.stage("write");
   await artifact.write(folder);
+  const { quantization } = report;
   const ms = performance.now() - start;
   const { manifest } = artifact;
   const zeros = zerosOf(report.sparsity);

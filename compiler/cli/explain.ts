@@ -19,6 +19,7 @@ import { feed, givenInputs, seedOf } from "./feed.ts";
 import { type Flags, usage } from "./flags.ts";
 import { backendsFor } from "./open.ts";
 import { isFolder, type Settings, settings } from "./options.ts";
+import { quantizationLines } from "./quantizing.ts";
 import { runnable } from "./runnable.ts";
 import { readReport } from "./stored-report.ts";
 import type { Terminal } from "./terminal.ts";
@@ -161,6 +162,7 @@ export const run: Run = async (flags, terminal) => {
       variant,
       others: variants.filter((v) => v !== variant).map(title),
       notes: report.notes,
+      quantization: report.quantization,
       before: undefined,
       unpruned: undefined,
     };
@@ -188,6 +190,7 @@ export const run: Run = async (flags, terminal) => {
       variant,
       others: variants.filter((v) => v !== variant).map(title),
       notes: compiled.report.notes,
+      quantization: compiled.report.quantization,
       before: before(raw, backends, variant),
       unpruned: flags.one("impose-sparsity") === undefined ? undefined : unpruned(raw, backends, variant, set),
       ...(measured
@@ -208,6 +211,7 @@ export const run: Run = async (flags, terminal) => {
   if (!terminal.json) {
     printRegions(terminal, parts);
     print(terminal, explained);
+    if (explained.quantization) terminal.out(`\n${quantizationLines(explained.quantization).join("\n")}`);
   } else
     terminal.document({
       model: path,
@@ -220,6 +224,7 @@ export const run: Run = async (flags, terminal) => {
       predicted: variant.nodes.reduce((us, n) => us + n.predicted, 0),
       ...(explained.unpruned === undefined ? {} : { unpruned: explained.unpruned }),
       ...(explained.totals ? { measured: explained.totals } : {}),
+      ...(explained.quantization ? { quantization: explained.quantization } : {}),
       variants: variants.map((v) => ({ backend: v.backend, variant: v.variant, ...totals(v) })),
       notes,
     });

@@ -6,6 +6,7 @@ import { SparsecError } from "../../ir/diagnostics.ts";
 import type { QuantizationReport, QuantizeOptions, Stacked } from "../index.ts";
 import { readNpy } from "../npy.ts";
 import { readNpz } from "../npz.ts";
+import { EXACT } from "../quantize/measure.ts";
 import type { Block, Range, SchemeName } from "../quantize/scheme.ts";
 import { type Flags, usage } from "./flags.ts";
 import { table } from "./table.ts";
@@ -50,7 +51,7 @@ export async function quantizing(flags: Flags, name: string | undefined): Promis
   };
 }
 
-const decibels = (x: number | undefined): string => (x === undefined ? "" : Number.isFinite(x) ? x.toFixed(1) : "exact");
+const decibels = (x: number | undefined): string => (x === undefined ? "" : x < EXACT ? x.toFixed(1) : "exact");
 
 /** The report for people: what each layer became and what it cost. */
 export function quantizationLines({ scheme, layers, activations, output, loss, accuracy }: QuantizationReport): readonly string[] {

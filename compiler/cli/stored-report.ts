@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
+import type { LayerReport, QuantizationReport } from "../index.ts";
 import { type NodeReport, type PartReport, REPORT, type ReportFile, type VariantReport } from "../report.ts";
 
 type Check = (x: unknown) => boolean;
@@ -10,6 +11,7 @@ type Fields = Readonly<Record<string, Check>>;
 
 const isString: Check = (x) => typeof x === "string";
 const isCount: Check = (x) => Number.isSafeInteger(x) && (x as number) >= 0;
+const isNumber: Check = (x) => typeof x === "number";
 const isTime: Check = (x) => typeof x === "number" && x >= 0;
 const isArrayOf =
   (check: Check): Check =>
@@ -66,11 +68,29 @@ const PART = {
   why: optional(isString),
   variants: isArrayOf(isObject(VARIANT)),
 } satisfies Record<keyof PartReport, Check>;
+const LAYER = {
+  node: isString,
+  op: isString,
+  shape: isArrayOf(isCount),
+  dtype: isString,
+  block: isString,
+  noise: optional(isNumber),
+} satisfies Record<keyof LayerReport, Check>;
+const QUANTIZATION = {
+  scheme: isObject({ name: isString }),
+  layers: isArrayOf(isObject(LAYER)),
+  size: isTime,
+  activations: isCount,
+  output: optional(isNumber),
+  loss: optional(isTime),
+  accuracy: optional(isObject({ samples: isCount, before: isTime, after: isTime })),
+} satisfies Record<keyof QuantizationReport, Check>;
 const FILE = {
   version: (x) => x === 1,
   notes: isArrayOf(isObject({ pass: isString, node: optional(isString), message: isString })),
   variants: isArrayOf(isObject(VARIANT)),
   parts: optional(isArrayOf(isObject(PART))),
+  quantization: optional(isObject(QUANTIZATION)),
 } satisfies Record<keyof ReportFile, Check>;
 
 /** The report in an artifact's folder. Errors: `no-report`, `corrupt`. */

@@ -12,7 +12,7 @@ const regionsOf = (g: Graph): readonly Graph[] =>
   topological(g.outputs).flatMap((n) => Object.values(n.attrs).flatMap((a) => (isGraph(a) ? [a, ...regionsOf(a)] : [])));
 
 /** Regions of `if` and `loop` stay as they are: samples tell of the whole graph's values. */
-export const quantizeBlocks = ({ recipe, notes }: Pick<Quantization, "recipe" | "notes">): Pass =>
+export const quantizeBlocks = ({ recipe, report, notes }: Quantization): Pass =>
   definePass({
     name: "quantize-blocks",
     doc: "Rounds the weights of products and tables to 8 or 4 bits, and the activations between products to 8, as samples of the inputs suggest.",
@@ -24,6 +24,7 @@ export const quantizeBlocks = ({ recipe, notes }: Pick<Quantization, "recipe" | 
         if (regionsOf(recipe.graph).some((region) => print(region) === text)) return g;
         throw errors.otherGraph();
       }
+      ctx.quantized(report);
       for (const { message, about } of notes) ctx.note(message, about);
       return applyRecipe(recipe).graph;
     },

@@ -6,8 +6,24 @@ import type { Layer } from "./layers.ts";
 import { type OpenGraph, observe, openValues, type Sample } from "./observe.ts";
 import type { Applied } from "./recipe.ts";
 
-/** 10 log10 of signal over noise; infinite where there is no noise. */
-const decibels = (signal: number, noise: number): number => (noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise));
+/** What has no noise at all counts as this many decibels, more than f32 can tell apart. */
+export const EXACT = 200;
+
+/** 10 log10 of signal over noise. */
+function decibels(signal: number, noise: number): number {
+  const ratio = noise === 0 ? EXACT : 10 * Math.log10(signal / noise);
+  // NaN, too, is as bad as can be.
+  return ratio > -EXACT ? Math.min(EXACT, ratio) : -EXACT;
+}
+
+/** Errors beyond this tell nothing more. */
+const MOST_LOSS = 1e6;
+
+/** An error relative to what it is an error of, in hundredths. */
+function relativeLoss({ signal, noise }: Squares): number {
+  const loss = noise === 0 ? 0 : 100 * Math.sqrt(noise / signal);
+  return loss < MOST_LOSS ? loss : MOST_LOSS;
+}
 
 /** The index of the largest element, the first among equals. */
 export function largest(data: ArrayLike<number | bigint>): number {
@@ -77,7 +93,7 @@ export async function distance(
   return {
     noise: new Map(layers.map((l, i) => [l, decibels(squares[i]!.signal, squares[i]!.noise)])),
     output: decibels(whole.signal, whole.noise),
-    loss: scores ? (100 * changed) / samples.length : 100 * Math.sqrt(whole.noise / whole.signal),
+    loss: scores ? (100 * changed) / samples.length : relativeLoss(whole),
   };
 }
 

@@ -37,6 +37,14 @@ test("compile quantizes by samples of a folder, and measures accuracy on those o
   expect(stdout).toMatch(/accuracy \d+\.\d\d % before, \d+\.\d\d % after, of 6 samples/);
 });
 
+test("explain shows what each layer became, of an artifact too", async () => {
+  const folder = at("explained.sparsec");
+  await document(["compile", at("small.onnx"), "-o", folder, "--quantize", "int8-weights", "--calibrate", at("samples")]);
+  const { quantization } = await document<Quantized>(["explain", folder]);
+  expect(quantization.layers).toMatchObject([{ node: "conv", dtype: "i8", block: "channel" }]);
+  expect((await sparsec(["explain", folder])).stdout).toMatch(/conv +conv +16x16x3x3 +i8 +channel +\d\d\.\d/);
+});
+
 test("quantize writes an ONNX file, which compiles", async () => {
   const file = at("small.int4.onnx");
   const args = ["quantize", at("small.onnx"), "--scheme", "int4", "--calibrate", at("samples")];

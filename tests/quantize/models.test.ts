@@ -50,7 +50,8 @@ describe.skipIf(sharedPath("data") === undefined)("labelled data", () => {
   it.each(CASES)("$model, $scheme.scheme", { timeout: 240_000 }, async ({ model, scheme, samples, loss }) => {
     const [calibration, evaluation] = samples();
     const quantize = { ...scheme, calibrate: without(stacked(calibration)), evaluate: stacked(evaluation) };
-    const { quantization } = await compileModel(sharedPath("models", `${model}.onnx`)!, { ...optionsFor(model), quantize });
+    const { report } = await compileModel(sharedPath("models", `${model}.onnx`)!, { ...optionsFor(model), quantize });
+    const { quantization } = report;
     const { before, after, samples: count } = quantization!.accuracy!;
     console.log(
       `${model} ${scheme.scheme}: ${before.toFixed(2)} -> ${after.toFixed(2)} of ${count}, ${quantization!.output!.toFixed(1)} dB`,

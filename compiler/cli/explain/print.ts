@@ -1,5 +1,6 @@
 // How `sparsec explain` shows a program: two lines for each kernel, within the width of a page.
 
+import type { QuantizationReport } from "../../index.ts";
 import type { Note } from "../../pipeline.ts";
 import type { NodeReport, Quantities, VariantReport } from "../../report.ts";
 import { bytes, cut, percent, table } from "../table.ts";
@@ -15,6 +16,8 @@ export interface Timed {
 }
 
 export interface Explained {
+  /** What became of weights and activations, where they were quantized. */
+  readonly quantization?: QuantizationReport | undefined;
   readonly variant: VariantReport;
   readonly others: readonly string[];
   readonly notes: readonly Note[];

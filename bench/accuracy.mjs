@@ -1,9 +1,10 @@
 // What post-training quantization loses: accuracy on labelled data before and after, with calibration samples that are none of those.
-// Node 24 or later, which reads TypeScript. node bench/accuracy.mjs [part of a model's name]
+// Node 24 or later, which reads TypeScript; every Node would find the same. node bench/accuracy.mjs [part of a model's name]
 
-import { compileModel } from "../compiler/index.ts";
-import { cifar10, imagenetCaffe, imagenetTensorflow, mnist, SST2_TOKENS, sst2, stacked } from "../tests/support/labelled.ts";
-import { sharedPath } from "../tests/support/shared.ts";
+if (!process.features.typescript) process.exit(0);
+const { compileModel } = await import("../compiler/index.ts");
+const { cifar10, imagenetCaffe, imagenetTensorflow, mnist, SST2_TOKENS, sst2, stacked } = await import("../tests/support/labelled.ts");
+const { sharedPath } = await import("../tests/support/shared.ts");
 
 /** Calibration samples come first in the data, but for SST-2, which has a training set. */
 const split = (samples, count) => [samples.slice(0, count), samples.slice(count)];

@@ -5,16 +5,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** Files that take a minute or more, the longest first: one that begins last leaves the other worker idle. */
-const LONG = [
-  "onnx/webgpu",
-  "models/webgpu",
-  "fuzz/models",
-  "backends/webgpu",
-  "models/labelled",
-  "browser/models",
-  "size",
-  "models/reference",
-];
+const LONG = ["onnx/webgpu", "models/webgpu", "fuzz/models", "backends/webgpu", "models/labelled", "size", "models/reference"];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -9,7 +9,8 @@ export async function runnable(backend: Backend, device: string | undefined, exe
   const executor = [...executors, ...defaultExecutors].find((e) => e.backend === backend.name);
   for (const variant of backend.variants) {
     if (device?.includes(":") && device !== `${backend.name}:${variant.name}`) continue;
-    const needs = { backend: backend.name, name: variant.name, needs: variant.needs };
+    // What its program uses is known once it is compiled: it may be all that it may use.
+    const needs = { backend: backend.name, name: variant.name, needs: [...variant.needs, ...(variant.may ?? [])] };
     if (executor && (await executor.unsupported(needs)) === undefined) return { ...backend, variants: [variant] };
   }
   return backend;

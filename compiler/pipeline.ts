@@ -25,10 +25,10 @@ export type Pipeline = readonly Pass[];
 export const defaultPipeline: Pipeline = [
   promoteF16,
   foldConstants,
-  integerProducts,
   canonicalize,
   foldBatchnorm,
   recognize,
+  integerProducts,
   expand,
   detectSparsity,
   fuse,

@@ -49,6 +49,7 @@ const matrices: readonly Rule[] = [
 
 /** Whether every element of a constant is finite: then 0 times it is 0. */
 const finite = (b: GraphBuilder, v: Value): boolean => {
+  if (v.node.op === "dequantize") return v.node.inputs.every((x) => finite(b, x));
   const t = b.constantOf(v);
   if (!t) return false;
   for (let i = 0; i < t.data.length; i++) if (!Number.isFinite(numberAt(t, i))) return false;

@@ -54,7 +54,7 @@ const rounding = {
     options: ["tensor", "channel", "32", "64", "128"],
     description: "weights that share a scale (default channel; 32 for int4)",
   },
-  range: {
+  limits: {
     type: "enum",
     options: ["min-max", "percentile", "mse"],
     description: "how limits of activations follow from samples (default min-max)",

@@ -33,7 +33,7 @@ const blockOf = (text: string): Block => (/^\d+$/.test(text) ? (Number(text) as 
 /** What the flags ask for; undefined where none asks for quantization. Errors: `usage`, and those of `readSamples`. */
 export async function quantizing(flags: Flags, name: string | undefined): Promise<QuantizeOptions | undefined> {
   const one = (flag: string): string | undefined => flags.one(flag);
-  const also = ["block", "range", "calibrate", "evaluate", "max-loss"].filter((f) => one(f) !== undefined);
+  const also = ["block", "limits", "calibrate", "evaluate", "max-loss"].filter((f) => one(f) !== undefined);
   if (name === undefined) {
     if (also.length > 0 || flags.is("correct")) throw usage(`--${also[0] ?? "correct"} is given without --quantize`);
     return undefined;
@@ -43,7 +43,7 @@ export async function quantizing(flags: Flags, name: string | undefined): Promis
   return {
     scheme: name as SchemeName,
     block: one("block") === undefined ? undefined : blockOf(one("block")!),
-    range: one("range") as Range | undefined,
+    range: one("limits") as Range | undefined,
     correct: flags.is("correct"),
     maxLoss: maxLoss === undefined ? undefined : Number(maxLoss),
     ...(calibrate === undefined ? {} : { calibrate: await readSamples(calibrate) }),

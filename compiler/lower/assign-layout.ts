@@ -34,7 +34,7 @@ const widest = (a: Margin | undefined, b: Margin): Margin => ({
 /** The part of a storage from element `start` along `axis` on, for a value of the given shape. Slices of channels keep their padding. */
 function slice(whole: Storage, axis: number, start: number, shape: readonly number[]): Storage {
   const offset = whole.offset + start * whole.strides[axis]!;
-  return { ...whole, name: `${whole.name}[${start}..]`, shape, offset, zeroed: whole.zeroed && axis <= 1 };
+  return { ...whole, name: `${whole.name}[${start}..]`, shape, offset, zeroed: whole.zeroed && axis <= 1, part: true };
 }
 
 /** `plain`: every value lies flat, or in a slice of one that does. */

@@ -19,6 +19,8 @@ export interface Storage {
   readonly zeroed: boolean;
   /** The byte that padding is made of, where that is not 0. */
   readonly fill?: number;
+  /** Whether other values lie between its elements: no byte of those may be written. */
+  readonly part?: boolean;
   /** Of storages made pixel by pixel: the room around their images. */
   readonly margin?: Margin;
 }

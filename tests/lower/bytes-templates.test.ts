@@ -123,6 +123,17 @@ describe("convolutions of bytes", () => {
   });
 });
 
+test("channels of others beside a part of a concatenation stay as they are", () => {
+  check((s) => {
+    const x = bytes(s, [1, 8, 4, 5]);
+    // Computed first, and put behind the six channels of the other.
+    const other = s.op("gather", [bytes(s, [1, 2, 4, 5]), s.constant("i64", [2], [1, 0])], { axis: 1 });
+    const sums = s.op("conv", [s.op("max", [x, s.constant("u8", [], [3])]), weights(s, [6, 8, 1, 1])], attrs(0));
+    const before = s.op("reduce", [other], { op: "max", axes: [2, 3], keepdims: true });
+    return [before, s.op("concat", [requantized(s, sums), other], { axis: 1 })];
+  }, "conv_u8_dense");
+});
+
 describe("products of matrices of bytes", () => {
   const product = (s: Sketch, [t, k, m]: readonly [number, number, number], dtype?: DType): Value =>
     s.op("matmul", [bytes(s, [t, k]), weights(s, [k, m], dtype)]);

@@ -21,7 +21,7 @@ export interface PixelPlace {
 /** Lanes of the last vector of a pixel's channels that are stored: all where there is room behind them, else the channels that there are. */
 export const lanesOf = (spec: BytesSpec, shape: BytesShape): number => {
   const rest = shape.m % 4;
-  const room = spec.output.margin !== undefined || shape.to.pixel >= Math.ceil(shape.m / 4) * 4 * shape.to.channel;
+  const room = spec.output.part !== true && shape.to.pixel >= Math.ceil(shape.m / 4) * 4 * shape.to.channel;
   return rest === 0 || room ? 4 : rest;
 };
 

@@ -6,11 +6,11 @@ import { topological } from "../../ir/graph.ts";
 import { isKernel } from "../../ir/op.ts";
 import { isStatic } from "../../ir/types.ts";
 import { assignFeatures } from "./assign-features.ts";
-import { assignPixels, holdsPixels } from "./assign-pixels.ts";
+import { assignPixels } from "./assign-pixels.ts";
 import { wantsRows } from "./match-conv.ts";
 import { transposedWantsRows } from "./match-conv-transpose.ts";
 import { poolWantsRows } from "./match-pool.ts";
-import { flat, type Margin, rows, type Storage } from "./storage.ts";
+import { flat, holdsPixels, type Margin, rows, type Storage } from "./storage.ts";
 import { tilesWantRows } from "./stripes.ts";
 
 export interface Assignment {

@@ -5,7 +5,7 @@ import { type Graph, type Node, topological, type Value } from "../../ir/graph.t
 import { isCompute, type OpSet } from "../../ir/op.ts";
 import { isStatic, sameShape } from "../../ir/types.ts";
 import { bytesWanted, fillOf, marginOfWindows } from "./match-bytes.ts";
-import { type Margin, pixels, type Storage, tokens } from "./storage.ts";
+import { holdsPixels, type Margin, pixels, type Storage, tokens } from "./storage.ts";
 
 const isImage = (v: Value): boolean => v.type.shape.length === 4 && isStatic(v.type);
 
@@ -55,16 +55,6 @@ export function assignPixels(g: Graph): ReadonlyMap<Value, Storage> {
   }
   return storages;
 }
-
-/** Whether a storage is of pixels with that padding, or of more. */
-export const holdsPixels = (s: Storage, want: Margin, fill: number): boolean =>
-  s.margin !== undefined &&
-  s.strides[1] === 1 &&
-  s.strides[3]! % 4 === 0 &&
-  s.offset % 4 === 0 &&
-  s.margin.rows >= want.rows &&
-  s.margin.columns >= want.columns &&
-  ((want.rows === 0 && want.columns === 0) || (s.zeroed && (s.fill ?? 0) === fill));
 
 /** The storage to which a product of bytes has its operand moved, where the one that it lies in will not do. */
 export function bytesReading(node: Node, v: Value, own: Storage, ops: OpSet): Storage | undefined {

@@ -132,6 +132,16 @@ export function pixels(type: TensorType, margin: Margin, fill = 0): Storage {
   };
 }
 
+/** Whether a storage is of pixels with that padding, or of more. */
+export const holdsPixels = (s: Storage, want: Margin, fill: number): boolean =>
+  s.margin !== undefined &&
+  s.strides[1] === 1 &&
+  s.strides[3]! % 4 === 0 &&
+  s.offset % 4 === 0 &&
+  s.margin.rows >= want.rows &&
+  s.margin.columns >= want.columns &&
+  ((want.rows === 0 && want.columns === 0) || (s.zeroed && (s.fill ?? 0) === fill));
+
 /** [.., D] row by row, the features of one rounded up to 4 elements. */
 export function tokens(type: TensorType): Storage {
   const shape = maxShape(type);

@@ -4,7 +4,6 @@ import {
   add,
   advance,
   bitcast,
-  callStmt,
   dot,
   dotBytes,
   for_,
@@ -12,20 +11,18 @@ import {
   let_,
   load,
   mul,
-  pointer,
   set,
   shuffle,
   splat,
   variable,
 } from "../../../ir/kernel/build.ts";
-import { type Expr, type Func, MEMORY_BYTES, type Param, type PointerParam, type Stmt } from "../../../ir/kernel/types.ts";
+import { type Expr, type Func, MEMORY_BYTES, type Stmt } from "../../../ir/kernel/types.ts";
 import { sharedAxis } from "../split.ts";
 import { memoryOf } from "../storage.ts";
-import { type Binding, type Lowered, type Packed, packedBytes } from "../template.ts";
-import { count } from "./bytes-dots.ts";
+import type { Lowered, Packed } from "../template.ts";
+import { count, framed, type Streams, type Sweep, streamsOf, sweepCall, sweepFunction } from "./bytes-frame.ts";
 import { type BytesShape, type BytesSpec, bytesShape, usesBytes } from "./bytes-spec.ts";
-import { lanesOf, storeChannels } from "./bytes-store.ts";
-import { names } from "./store-tile.ts";
+import { lanesOf } from "./bytes-store.ts";
 import { balanced } from "./tiles.ts";
 
 /** Rows of a window whose products one word of weights holds. */
@@ -143,28 +140,20 @@ function pairColumn(spec: BytesSpec, wide: boolean, rowStep: number, quads: numb
   };
 }
 
-/** A function for `quads` times four channels from `m` on: `tiles` tiles of `pixels` outputs of each row. */
+/** The function of a tile of `pixels` outputs by `quads` times four channels; a team shares its rows, or calls of it. */
 function tileFunction(
   spec: BytesSpec,
   s: BytesShape,
-  name: string,
-  {
-    pixels,
-    quads,
-    lanes,
-    rows,
-    weights,
-  }: { readonly pixels: number; readonly quads: number; readonly lanes: number; readonly rows: boolean; readonly weights: number },
+  streams: Streams,
+  { name, pixels, quads, lanes, rows }: Pick<Sweep, "name" | "pixels" | "lanes"> & { readonly quads: number; readonly rows: boolean },
 ): Func {
-  const [x, y, at, tile, oy] = [variable("x", "ptr"), variable("y", "ptr"), variable("at"), variable("tile"), variable("oy")];
   const [rowStep, pixelStep] = [spec.input.strides[2]! * spec.dilations[0], spec.input.strides[3]!];
   const column = usesBytes(spec, s) ? byteColumn(spec, rowStep, quads) : pairColumn(spec, s.wide, rowStep, quads);
   const [stride, dilation, kw] = [spec.strides[1], spec.dilations[1], spec.kernel[1]];
   const acc = (p: number, q: number): string => `a${p}_${q}`;
   const zero = splat("i32x4", i32(0));
-  const scope = names();
   const columns = [...new Set(count(pixels).flatMap((p) => count(kw).map((kx) => p * stride + kx * dilation)))].sort((a, b) => a - b);
-  const body: Stmt[] = [
+  const sum: Stmt[] = [
     ...count(pixels).flatMap((p) =>
       count(quads).map((q) => let_(acc(p, q), spec.bias ? load("i32x4", variable("bp", "ptr"), 16 * q) : zero)),
     ),
@@ -180,45 +169,14 @@ function tileFunction(
         ...users.flatMap(([p, kx]) => count(quads).map((q) => column.add(acc(p, q), q, kx, prefix))),
       ];
     }),
-    ...count(pixels).flatMap((p) =>
-      storeChannels(
-        spec,
-        s,
-        {
-          dst: variable("dst", "ptr"),
-          at,
-          displacement: p * s.to.pixel,
-          n: variable("n"),
-          channel: variable("m"),
-          y: oy,
-          x: p === 0 ? variable("ox") : add(variable("ox"), i32(p)),
-        },
-        count(quads).map((q) => variable(acc(p, q), "i32x4")),
-        lanes,
-        scope,
-      ),
-    ),
   ];
-  const params: Param[] = [
-    pointer("x", "read", spec.input.bytes),
-    pointer("y", "readwrite", spec.output.bytes),
-    { name: "wg", type: "ptr", access: "read", bytes: weights },
-    ...(spec.bias ? [{ name: "bp", type: "ptr", access: "read", bytes: 4 * CHANNELS * Math.ceil(s.m / CHANNELS) } as const] : []),
-    ...["at0", "n", "m", "ox0", "tiles"].map((p): Param => ({ name: p, type: "i32" })),
-    ...spec.epilogue.params,
-  ];
-  const row = [
-    let_("xrow", advance(x, mul(oy, i32(s.from.row)))),
-    let_("atrow", add(variable("at0"), mul(oy, i32(s.to.row)))),
-    for_("tile", i32(0), variable("tiles"), [
-      let_("xt", advance(variable("xrow", "ptr"), mul(tile, i32(pixels * s.from.pixel)))),
-      let_("at", add(variable("atrow"), mul(tile, i32(pixels * s.to.pixel)))),
-      let_("dst", advance(y, at)),
-      let_("ox", add(variable("ox0"), mul(tile, i32(pixels)))),
-      ...body,
-    ]),
-  ];
-  return { name, params, body: [...column.weights, for_("oy", i32(0), i32(s.ho), row, 1, rows ? 1 : undefined)] };
+  return sweepFunction(spec, s, streams, {
+    ...{ name, pixels, lanes, sum },
+    size: 1,
+    shared: rows ? "rows" : undefined,
+    before: column.weights,
+    sums: (p) => count(quads).map((q) => variable(acc(p, q), "i32x4")),
+  });
 }
 
 /** Depthwise convolution of bytes, one output for each input channel. Undefined for others, and for windows of more than 25 elements. */
@@ -232,63 +190,29 @@ export function bytesDepthwise(spec: BytesSpec): Lowered | undefined {
   const whole = Math.floor(s.m / CHANNELS);
   const rest = s.m % CHANNELS;
   const rows = sharedAxis([s.ho, whole]) !== 1;
+  const streams = streamsOf(spec, s, weights, CHANNELS);
   const functions: Func[] = [];
   const body: Stmt[] = [];
-  const epilogue = spec.epilogue.params.map((p) => variable(p.name, "ptr"));
   const part = (first: number, n: number, quads: number, lanes: number): void => {
     if (n === 0) return;
     const [g, m] = [variable(`g${first}`), variable(`m${first}`)];
+    const from = advance(variable("x", "ptr"), add(mul(variable("n"), i32(s.from.image)), m));
     const calls = balanced(s.wo, 3).map((xs) => {
       const name = `${spec.name}_${xs.size}x${4 * quads}${lanes < 4 ? `_${lanes}` : ""}`;
       if (!functions.some((f) => f.name === name))
-        functions.push(tileFunction(spec, s, name, { pixels: xs.size, quads, lanes, rows, weights: packedBytes(weights) }));
-      const at = add(add(mul(variable("n"), i32(s.to.image)), mul(m, i32(s.to.channel))), i32(spec.output.offset + xs.start * s.to.pixel));
-      const source = advance(variable("x", "ptr"), add(mul(variable("n"), i32(s.from.image)), m));
-      return callStmt(name, [
-        advance(source, i32(s.from.base + xs.start * s.from.pixel)),
-        variable("y", "ptr"),
-        advance(variable("weights", "ptr"), mul(add(g, i32(first / CHANNELS)), i32(eightBytes))),
-        ...(spec.bias ? [advance(variable("bias", "ptr"), mul(m, i32(4)))] : []),
-        ...[at, variable("n"), m, i32(xs.start), i32(xs.count)],
-        ...epilogue,
-      ]);
+        functions.push(tileFunction(spec, s, streams, { name, pixels: xs.size, quads, lanes, rows }));
+      const at = mul(add(g, i32(first / CHANNELS)), i32(eightBytes));
+      return sweepCall(spec, s, { name, size: 1 }, from, xs, { m, of: m, weights: at });
     });
     const each = [let_(`m${first}`, add(i32(first), mul(g, i32(CHANNELS)))), ...calls];
     body.push(for_(`g${first}`, i32(0), i32(n), each, 1, rows ? undefined : 1));
   };
   part(0, whole, 2, 4);
-  const lanes = lanesOf(spec, s);
-  if (rest > 0) part(whole * CHANNELS, 1, Math.ceil(rest / 4), lanes);
-  const streams: [PointerParam, Packed][] = [[pointer("weights", "read", packedBytes(weights)) as PointerParam, weights]];
-  if (spec.bias) {
-    const padded = new Int32Array(CHANNELS * Math.ceil(s.m / CHANNELS));
-    padded.set(spec.bias);
-    const bytes = new Uint8Array(padded.buffer);
-    streams.push([pointer("bias", "read", bytes.length) as PointerParam, { kind: "bytes", bytes }]);
-  }
-  const entry: Func = {
-    name: spec.name,
-    doc: `depthwise convolution of bytes, ${s.c} channels, ${kh} x ${kw} taps`,
-    params: [
-      pointer("x", "read", spec.input.bytes),
-      pointer("y", "readwrite", spec.output.bytes),
-      ...streams.map(([p]) => p),
-      ...spec.epilogue.params,
-    ],
-    body: s.n === 1 ? [let_("n", i32(0)), ...body] : [for_("n", i32(0), i32(s.n), body)],
-  };
-  const bindings: Binding[] = [
-    { kind: "operand", operand: 0 },
-    { kind: "result", result: 0 },
-    ...streams.map(([, packed]): Binding => ({ kind: "packed", packed })),
-    ...spec.epilogue.bindings,
-  ];
-  return {
+  if (rest > 0) part(whole * CHANNELS, 1, Math.ceil(rest / 4), lanesOf(spec, s));
+  return framed(spec, s, streams, {
     kernel: "conv_u8_depthwise",
-    functions: [...functions, entry],
-    entry: spec.name,
-    bindings,
-    faults: [],
+    doc: `depthwise convolution of bytes, ${s.c} channels, ${kh} x ${kw} taps`,
+    ...{ functions, body, scratch: [], before: [] },
     why: `small integers, each channel by itself, ${usesBytes(spec, s) ? "four rows" : "two rows"} of a window to a sum at once`,
-  };
+  });
 }

@@ -18,6 +18,7 @@ import {
   variable,
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
+import { count } from "./bytes-frame.ts";
 import type { Runs } from "./bytes-weights.ts";
 
 const xp = variable("xp", "ptr");
@@ -44,7 +45,6 @@ export interface Dots {
   sums(pixel: number): readonly Expr[];
 }
 
-export const count = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
 export type Bias = (vector: number) => Expr | undefined;
 
 /** Four inputs by four outputs at once. */

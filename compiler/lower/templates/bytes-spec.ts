@@ -1,7 +1,7 @@
 // What the templates for products of bytes are asked for, and the extents and distances that follow from it.
 
 import type { Capabilities } from "../../backend.ts";
-import type { Margin, Storage } from "../storage.ts";
+import { holdsPixels, type Margin, type Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
 import type { Pair } from "./conv-spec.ts";
 
@@ -66,10 +66,7 @@ export function bytesShape(spec: BytesSpec): BytesShape | undefined {
   const [n, c] = input.shape as [number, number];
   const [, m, ho, wo] = output.shape as [number, number, number, number];
   const [image, , row, pixel] = input.strides as [number, number, number, number];
-  const padded = margin.rows > 0 || margin.columns > 0;
-  const own = input.margin;
-  if (!own || pixel % 4 !== 0 || input.offset % 4 !== 0) return undefined;
-  if (padded && !(input.zeroed && (input.fill ?? 0) === fill && own.rows >= margin.rows && own.columns >= margin.columns)) return undefined;
+  if (!holdsPixels(input, margin, fill)) return undefined;
   const base = input.offset - spec.pads[0] * row - spec.pads[1] * pixel;
   const [toImage, toChannel, toRow, toPixel] = output.strides as [number, number, number, number];
   return {

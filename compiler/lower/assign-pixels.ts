@@ -10,7 +10,7 @@ import { holdsPixels, type Margin, pixels, type Storage, tokens } from "./storag
 const isImage = (v: Value): boolean => v.type.shape.length === 4 && isStatic(v.type);
 
 /** Operators that compute channels independently of each other, from the same place or a window around it, or put them side by side. */
-const FOLLOWS: ReadonlySet<string> = new Set(["pool", "reduce", "resize", "concat"]);
+const FOLLOWS: ReadonlySet<string> = new Set(["pool", "reduce", "concat"]);
 
 function follows(g: Graph, n: Node): boolean {
   if (n.op === "fused" || FOLLOWS.has(n.op)) return true;

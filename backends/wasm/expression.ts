@@ -83,13 +83,18 @@ function printPackedLoad(memory: PackedType, ptr: Expr, offset: number, p: Print
   return `(i32x4.extend_low_i16x8_${sign} (i16x8.extend_low_i8x16_${sign} ${printLoad("v128.load32_zero", ptr, offset, p)}))`;
 }
 
-/** The lowest byte of each lane. */
+/** Each lane as a byte, saturated: in two steps from lanes of 32 bits, of which the first saturates, too. */
 export function printPackedStore(memory: PackedType, ptr: Expr, offset: number, value: Expr, p: Printer): string {
   const bytes = MEMORY_BYTES[memory];
   const { pointer, immediate } = address(ptr, offset, p);
-  const v = named(value, p);
-  const lanes = Array.from({ length: 16 }, (_, i) => ((i % bytes) * 16) / bytes).join(" ");
-  return `(v128.store${8 * bytes}_lane${immediate} 0 ${pointer} (i8x16.shuffle ${lanes} ${v.first} ${v.again}))`;
+  const twice = (instruction: string, text: string, type: WasmType): string => {
+    const local = p.temporary(type);
+    return `(${instruction} (local.tee ${local} ${text}) (local.get ${local}))`;
+  };
+  const text = printExpression(value, p);
+  const pairs = bytes === 8 ? text : twice("i16x8.narrow_i32x4_s", text, "v128");
+  const lanes = twice(`i8x16.narrow_i16x8_${PACKED[memory] === "u8" ? "u" : "s"}`, pairs, "v128");
+  return `(v128.store${8 * bytes}_lane${immediate} 0 ${pointer} ${lanes})`;
 }
 
 const constant = (type: WasmType, value: number | bigint): string => `(${type}.const ${literal(value)})`;

@@ -147,5 +147,7 @@ function setLanes(name: string, lanes: readonly Expr[], context: Context): reado
 function storeLanes(t: VectorType | PackedType, ptr: Expr, offset: number, lanes: readonly Expr[], context: Context): readonly Stmt[] {
   const values = lanes.some(readsMemory) ? lanes.map(context.name) : lanes;
   const memory = isPacked(t) ? PACKED[t] : LANE_MEMORY[t];
-  return values.map((x, i) => k.store(memory, ptr, x, offset + i * MEMORY_BYTES[memory]));
+  const [low, high] = memory === "u8" ? [0, 255] : [-128, 127];
+  const stored = isPacked(t) ? values.map((x) => k.min(k.max(x, k.i32(low)), k.i32(high))) : values;
+  return stored.map((x, i) => k.store(memory, ptr, x, offset + i * MEMORY_BYTES[memory]));
 }

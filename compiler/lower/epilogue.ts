@@ -6,12 +6,14 @@ import type { Expr, Stmt } from "../../ir/kernel/types.ts";
 import { rewriter } from "../../ir/kernel/walk.ts";
 import { elementOf, isCompute, type OpSet } from "../../ir/op.ts";
 import { some } from "../../ir/scalar/scalar.ts";
+import type { Tensor } from "../../ir/tensor.ts";
+import { boundOf } from "./generic/bounds.ts";
 import { ElementLowering } from "./generic/element.ts";
 import type { Source } from "./generic/element-options.ts";
 import { Emitter, keyOf } from "./generic/emitter.ts";
 import { type GenericContext, isImmediate } from "./generic/kernel.ts";
 import { NotVectorizable } from "./generic/lanes.ts";
-import { isTame } from "./generic/round.ts";
+import { isTame, LARGEST } from "./generic/round.ts";
 import { sameStorage } from "./storage.ts";
 import type { Epilogue, EpilogueScope } from "./template.ts";
 import type { Unit } from "./unit.ts";
@@ -28,8 +30,20 @@ function isHeavy(n: Node, ops: OpSet): boolean {
   return some(elementOf(op, ...types, n.attrs, 0), (s) => (s.kind === "unary" || s.kind === "binary") && MATHS.has(s.op));
 }
 
-/** Everything in the unit that follows `anchor`. Applying it raises NotVectorizable where it cannot be done lane by lane. */
-export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue {
+/** The unit's last node, where it quantizes values so moderate that rounding needs no bounds; `largest`: a bound of the anchor's. */
+function saturatedOf(u: Unit, anchor: Value, largest: number | undefined, c: GenericContext): Node | undefined {
+  const { node } = u.roots[0]!;
+  if (largest === undefined || node.op !== "quantize" || (node.attrs.to !== "u8" && node.attrs.to !== "i8")) return undefined;
+  const constantOf = (v: Value): Tensor | undefined => c.constantOf(u.outside.get(v) ?? v);
+  const [x, scale] = node.inputs.slice(0, 2).map((v) => boundOf(v, (w) => (w === anchor ? largest : undefined), constantOf));
+  return x !== undefined && constantOf(node.inputs[1]!)?.data.length === 1 && x <= LARGEST * scale! ? node : undefined;
+}
+
+/**
+ * Everything in the unit that follows `anchor`, whose magnitude is at most `largest`. Applying it raises NotVectorizable where it cannot be
+ * done lane by lane.
+ */
+export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: number): Epilogue {
   const inside = new Set(u.nodes);
   const root = u.roots[0]!;
   const out = c.storageOf(u.node.results[0]!);
@@ -39,6 +53,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
   const names = new Map(operands.map((v, k) => [v, `e${k}`]));
 
   const tame = c.packed && isTame(u.nodes, u.operands, c.constantOf);
+  const saturated = tame ? saturatedOf(u, anchor, largest, c) : undefined;
   const apply: Epilogue["apply"] = (acc, site, keep, scope) => {
     const em = new Emitter();
     const along = site.axis ?? site.coords.length - 1;
@@ -58,6 +73,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
       source,
       packed: c.packed,
       tame,
+      saturated,
       ...(site.lanes === 4 ? { lane: LANE } : {}),
       fault: () => {
         throw new NotVectorizable();
@@ -72,6 +88,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext): Epilogue 
     return replay(em, value, keep, scope);
   };
   return {
+    saturated: saturated !== undefined,
     heavy: u.nodes.some((n) => n !== anchor.node && isHeavy(n, c.ops)),
     params: operands.map((v) => pointer(names.get(v)!, "read", c.storageOf(v).bytes) as Epilogue["params"][number]),
     bindings: operands.map((v) => ({ kind: "operand", operand: u.operands.indexOf(v) })),

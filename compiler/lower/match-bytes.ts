@@ -60,6 +60,18 @@ function transposed(t: Tensor): Int16Array {
   return Int16Array.from({ length: m * k }, (_, i) => Number(t.data[(i % k) * m + Math.floor(i / k)]));
 }
 
+/** The largest magnitude that sums of bytes by these weights, [M, ..], can have. */
+function largestSum(weights: Int16Array, outputs: number, bias: Int32Array | undefined): number {
+  const depth = weights.length / outputs;
+  let most = 0;
+  for (let m = 0; m < outputs; m++) {
+    let sum = 0;
+    for (let k = m * depth; k < (m + 1) * depth; k++) sum += Math.abs(weights[k]!);
+    most = Math.max(most, 255 * sum + Math.abs(bias?.[m] ?? 0));
+  }
+  return most;
+}
+
 export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   // Without vectors, a loop nest of plain integers is as good.
   const node = c.packed ? byteProduct(u, c.ops) : undefined;
@@ -69,11 +81,14 @@ export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lower
   const input = outer(u, x!);
   const conv = node.op === "conv";
   const pair = (name: string): readonly [number, number] => (conv ? (node.attrs[name] as [number, number]) : [1, 1]);
+  const rows = conv ? Int16Array.from(weights.data as ArrayLike<number>) : transposed(weights);
+  const start = bias?.data as Int32Array | undefined;
+  const outputs = conv ? weights.shape[0]! : weights.shape[1]!;
   const spec: BytesSpec = {
     name: kernelName(u),
     input: c.storageOf(input),
     output: c.storageOf(u.node.results[0]!),
-    weights: conv ? Int16Array.from(weights.data as ArrayLike<number>) : transposed(weights),
+    weights: rows,
     kernel: conv ? (weights.shape.slice(2) as unknown as readonly [number, number]) : [1, 1],
     strides: pair("strides"),
     dilations: pair("dilations"),
@@ -81,9 +96,9 @@ export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lower
     margin: conv ? marginOfWindows(node) : { rows: 0, columns: 0 },
     fill: conv ? fillOf(node) : 0,
     groups: conv ? (node.attrs["group"] as number) : 1,
-    ...(bias ? { bias: bias.data as Int32Array } : {}),
+    ...(start ? { bias: start } : {}),
     saturates: u.roots[0]!.node.op === "quantize",
-    epilogue: epilogueOf(u, node.results[0]!, c),
+    epilogue: epilogueOf(u, node.results[0]!, c, largestSum(rows, outputs, start)),
     target: can,
   };
   return bound(u, bytesDepthwise(spec) ?? bytesDense(spec), [input], spec.epilogue);

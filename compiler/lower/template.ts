@@ -108,6 +108,8 @@ export interface Epilogue {
   readonly bindings: readonly Binding[];
   /** Whether it needs registers and time enough that accumulators had better be stored before. */
   readonly heavy: boolean;
+  /** Whether its values may be beyond the result's type, to which stores must bring them. */
+  readonly saturated: boolean;
   /**
    * The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once; where there
    * is a `scope`, of every one, and what chooses between reads of memory can be applied, too.
@@ -115,4 +117,4 @@ export interface Epilogue {
   apply(acc: Expr, site: Site, keep: (value: Expr) => Expr, scope?: EpilogueScope): Expr;
 }
 
-export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, apply: (acc) => acc };
+export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, saturated: false, apply: (acc) => acc };

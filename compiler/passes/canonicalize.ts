@@ -3,6 +3,7 @@
 import { rewritePass } from "../pass.ts";
 import { arithmeticRules } from "../rules/arithmetic.ts";
 import { productRules } from "../rules/product.ts";
+import { quantizedBoundsRules } from "../rules/quantized-bounds.ts";
 import { shapeRules } from "../rules/shape.ts";
 
 export const canonicalize = rewritePass({
@@ -11,5 +12,5 @@ export const canonicalize = rewritePass({
   exactness: "exact",
   invariant:
     "no identity of compiler/rules applies: constants are right operands, views are not stacked, convolutions hold their own padding",
-  rules: [...arithmeticRules, ...shapeRules, ...productRules],
+  rules: [...arithmeticRules, ...shapeRules, ...productRules, ...quantizedBoundsRules],
 });

@@ -143,9 +143,10 @@ export function storer(memory: MemoryType, offset: number, func: string): Storer
   const size = MEMORY_BYTES[memory];
   if (isPacked(memory)) {
     const write = WRITE[PACKED[memory]];
+    const [low, high] = PACKED[memory] === "u8" ? [0, 255] : [-128, 127];
     return (w, p, x) => {
       const at = addressOf(memory, size, w.whole ? size : 1, w, p, offset, func, true);
-      (x as Lanes).forEach((lane, i) => write(w.view, at + i, lane));
+      (x as Lanes).forEach((lane, i) => write(w.view, at + i, Math.min(Math.max(Number(lane), low), high)));
     };
   }
   if (isVector(memory)) {

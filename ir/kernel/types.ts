@@ -6,7 +6,7 @@ import type { Binary, Bitcast, Cast, Compare, Const, ScalarType, Select, Unary, 
 export type VectorType = "i8x16" | "i16x8" | "i32x4" | "i64x2" | "f32x4" | "f64x2";
 /** `ptr` is a byte pointer into one parameter's buffer; it never leaves the buffer it started in. */
 export type ValueType = ScalarType | VectorType | "ptr";
-/** Neighbouring bytes that are lanes of a wider vector when loaded, and wrap when stored. */
+/** Neighbouring bytes that are lanes of a wider vector when loaded; stored, lanes saturate. */
 export type PackedType = "i8x4" | "u8x4" | "i8x8" | "u8x8";
 /** How a value lies in memory. Narrow types widen to their compute type when loaded and wrap, or round, when stored. */
 export type MemoryType =

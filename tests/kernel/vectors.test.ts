@@ -136,16 +136,26 @@ describe.each(targets)("$name", (target) => {
     expect(wrong.slice(0, 20)).toEqual([]);
   });
 
-  it("stores the lowest byte of each lane", async () => {
+  it("saturates the lanes that it stores as bytes", async () => {
     const p = k.variable("arena", "ptr");
     const lanes = k.load("i32x4", p);
     const words = k.load("i16x8", p, 16);
-    const body = [k.store("u8x4", p, lanes, 33), k.store("i8x8", p, words, 39), k.store("u8x8", p, k.add(words, words), 48)];
+    const body = [
+      k.store("u8x4", p, lanes, 33),
+      k.store("i8x4", p, lanes, 37),
+      k.store("i8x8", p, words, 41),
+      k.store("u8x8", p, words, 50),
+    ];
     const program = arenaProgram(body, 64);
-    const start = Uint8Array.from({ length: 64 }, (_, i) => (i * 37 + 11) % 256);
+    const start = new Uint8Array(64).fill(7);
+    const [four, eight] = [new Int32Array(start.buffer, 0, 4), new Int16Array(start.buffer, 16, 8)];
+    four.set([-70000, 130, 99, 2 ** 31 - 1]);
+    eight.set([-32768, -129, -128, -1, 0, 127, 200, 32767]);
     const expected = start.slice();
-    for (let i = 0; i < 4; i++) expected[33 + i] = start[4 * i]!;
-    for (let i = 0; i < 8; i++) [expected[39 + i], expected[48 + i]] = [start[16 + 2 * i]!, 2 * start[16 + 2 * i]!];
+    expected.set([0, 130, 99, 255], 33);
+    expected.set([128, 127, 99, 127], 37);
+    expected.set([128, 128, 128, 255, 0, 127, 127, 127], 41);
+    expected.set([0, 0, 0, 0, 0, 127, 200, 255], 50);
     expect(runInterpreter(program, start.slice()).arena).toEqual(expected);
     expect((await runOn(target, program, start.slice())).arena).toEqual(expected);
   });

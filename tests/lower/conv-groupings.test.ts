@@ -55,6 +55,7 @@ for (const [name, grouping] of GROUPINGS)
         params: [{ name: "e0", type: "ptr", access: "read", bytes: spec.output.bytes }],
         bindings: [{ kind: "operand", operand: 1 }],
         heavy: false,
+        saturated: false,
         apply(acc, site) {
           const at = advance(variable("e0", "ptr"), site.offset);
           const code = cast("f32", add(binary("mul", site.coords[1]!, i32(10)), site.coords[2]!));

@@ -17,6 +17,7 @@ const residual = ({ output }: ConvSpec, heavy: boolean): Epilogue => ({
   params: [{ name: "e0", type: "ptr", access: "read", bytes: output.bytes }],
   bindings: [{ kind: "operand", operand: 1 }],
   heavy,
+  saturated: false,
   apply(acc, site, keep) {
     const index = site.coords.reduce((sum, c, axis) => add(binary("mul", sum, i32(output.shape[axis]!)), c), i32(0));
     const at = advance(variable("e0", "ptr"), site.offset);

@@ -204,6 +204,7 @@ describe("epilogues", () => {
     params: [{ name: "e0", type: "ptr", access: "read", bytes: storage(shape).bytes }],
     bindings: [{ kind: "operand", operand: 1 }],
     heavy,
+    saturated: false,
     apply(acc, site, keep) {
       const index = site.coords.reduce((sum, c, axis) => add(binary("mul", sum, i32(shape[axis]!)), c), i32(0));
       const at = advance(variable("e0", "ptr"), site.offset);

@@ -35,6 +35,8 @@ export interface ElementOptions {
   readonly packed?: boolean | undefined;
   /** Whether no value is NaN. */
   readonly tame?: boolean | undefined;
+  /** The `quantize` of moderate values whose bounds are left to what stores its result, if there is one. */
+  readonly saturated?: Node | undefined;
   /** Registers a fault, gives its number. */
   readonly fault: (sentence: string) => number;
   /** Lowers a reduction another way than as loops, or leaves it. */

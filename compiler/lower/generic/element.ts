@@ -180,7 +180,8 @@ export class ElementLowering {
         const a = go(s.a);
         if (!isVector(a.type)) return cast(s.type, a);
         if (s.type === "f32" && a.type === "i32x4" && s.a.type === "i32") return cast("f32x4", a);
-        if (s.type === "i32" && a.type === "f32x4") return (this.#options.tame ? roundedLanes(a) : undefined) ?? cast("i32x4", a);
+        if (s.type === "i32" && a.type === "f32x4")
+          return (this.#options.tame ? roundedLanes(a, node === this.#options.saturated) : undefined) ?? cast("i32x4", a);
         throw new NotVectorizable();
       }
       case "bitcast": {

@@ -8,7 +8,7 @@ import type { Tensor } from "../../../ir/tensor.ts";
 const MIDDLE = 1.5 * 2 ** 23;
 const MIDDLE_BITS = new Int32Array(Float32Array.of(MIDDLE).buffer)[0]!;
 /** Half of the way to where floats are no longer all the integers. */
-const LARGEST = 2 ** 21;
+export const LARGEST = 2 ** 21;
 
 const constantOf = (e: Expr): number | undefined => (e.kind === "splat" && e.a.kind === "const" ? Number(e.a.value) : undefined);
 
@@ -21,9 +21,10 @@ function boundsOf(e: Expr): { readonly x: Expr; readonly low: number; readonly h
 
 /**
  * `min(max(round_even(x) + zero, low), high)` (f32x4, constants) as an i32x4, or undefined where `e` is something else. x must not be NaN.
- * Rounding and the bounds, being integers, may change places; ties go to even, as the middle is.
+ * Rounding and the bounds, being integers, may change places; ties go to even, as the middle is. Where the sum is known to be `moderate`
+ * (below 2^21) and its store saturates, the bounds are left out.
  */
-export function roundedLanes(e: Expr): Expr | undefined {
+export function roundedLanes(e: Expr, moderate: boolean): Expr | undefined {
   const bounds = boundsOf(e);
   if (!bounds) return undefined;
   const { x, low, high } = bounds;
@@ -32,7 +33,7 @@ export function roundedLanes(e: Expr): Expr | undefined {
   if (shifted === undefined || ![shifted, low, high].every(Number.isInteger)) return undefined;
   if (Math.abs(shifted) > LARGEST || rounded.kind !== "unary" || rounded.op !== "round_even") return undefined;
   const lit = (n: number): Expr => splat("f32x4", f32(n));
-  const inside = min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
+  const inside = moderate ? rounded.a : min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
   return sub(bitcast("i32x4", add(inside, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
 }
 

@@ -1,6 +1,7 @@
 // Stores the sums of one pixel's channels, four to a vector: the epilogue, then as few stores as the element type allows.
 
-import { extract, i32, let_, narrow, store, variable } from "../../../ir/kernel/build.ts";
+import { DTYPES } from "../../../ir/dtype.ts";
+import { extract, i32, let_, max, min, narrow, splat, store, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import { memoryOf } from "../storage.ts";
 import type { Site } from "../template.ts";
@@ -67,7 +68,9 @@ export function storeChannels(
   }
   for (; q < whole; q++) put(4 * q, bytes ? `${memory}x4` : memory === "f32" ? "f32x4" : "i32x4", values[q]!);
   if (whole < values.length) {
-    const kept = keep(values[whole]!);
+    const { min: low, max: high } = DTYPES[spec.output.dtype];
+    const bound = (e: Expr): Expr => min(max(e, splat("i32x4", i32(Number(low)))), splat("i32x4", i32(Number(high))));
+    const kept = keep(spec.epilogue.saturated ? bound(values[whole]!) : values[whole]!);
     for (let lane = 0; lane < alone; lane++) put(4 * whole + lane, memory, extract(kept, lane));
   }
   return body;

@@ -16,6 +16,7 @@ const TYPES = new Map([
   [Float32Array, "float32"],
   [BigInt64Array, "int64"],
   [Uint16Array, "float16"],
+  [Uint8Array, "uint8"],
 ]);
 
 async function onnxruntime(name, ort, bytes, feeds, settings) {

@@ -91,6 +91,14 @@ const SECTIONS = [
     commands: ["accuracy.mjs"],
   },
   {
+    title: "Kernels of small integers",
+    text:
+      "Eight equal layers in one model with bytes in and out (m x k, k x m, ...: times are of the mean layer), random weights with a scale for " +
+      "each output, pruned by magnitude before rounding; floats run the same zeros. onnxruntime runs the quantized file as MatMul or as 1x1 " +
+      'convolution, whichever is faster for it. "differ" counts bytes that are not onnxruntime-web\'s, after eight layers.',
+    commands: ["bytes.mjs --seconds 1"],
+  },
+  {
     title: "What is paid once",
     text: "Each in a fresh process.",
     commands: ["start.mjs mnist mobilenetv2 unstructured90 squeezenet1.0-deep yolox"],

@@ -6,7 +6,7 @@ import { prune, random } from "./prune.mjs";
 /**
  * @param {{ zeros?: number, block?: [number, number], seed?: number, opset?: number }} options how pruned layers are pruned
  *
- * Values are { name, shape }. Layers are pruned unless they say `dense`. `gain` is the ratio of the variances of outputs and inputs:
+ * Values are { name, shape }, with a dtype where they are none of f32. Layers are pruned unless they say `dense`. `gain` is the ratio of the variances of outputs and inputs:
  * 2 before a ReLU.
  */
 export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } = {}) {
@@ -22,7 +22,7 @@ export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } 
   };
   const input = (name, shape, dtype = "f32") => {
     inputs.push({ name, dtype, shape });
-    return { name, shape };
+    return { name, shape, dtype };
   };
   const constant = (data, shape, dtype = "f32") => {
     const name = `constant_${count++}`;
@@ -119,7 +119,7 @@ export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } 
       nodes,
       inputs,
       initializers,
-      outputs: Object.entries(outputs).map(([name, { shape }]) => ({ name, dtype: "f32", shape })),
+      outputs: Object.entries(outputs).map(([name, { shape, dtype = "f32" }]) => ({ name, dtype, shape })),
     });
   };
 
@@ -127,6 +127,7 @@ export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } 
     /** What weights and other constants there are, in order. */
     constants: initializers,
     next,
+    matrix,
     node,
     input,
     constant,

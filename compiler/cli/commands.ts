@@ -209,17 +209,28 @@ export const commands: ReadonlyMap<string, Command> = new Map([
   ),
   command(
     "diff",
-    "Compares a model's values on several devices, node by node",
+    "Compares a model's values on several devices, or a quantized model's with the float one's, node by node",
     {
       model: model("an .onnx file"),
-      devices: { type: "string", valueHint: "wasm,js,reference", description: "devices to compare (default wasm,js,reference)" },
+      quantized: { type: "positional", required: false, description: "a quantized form of it, whose noise is told, as with --quantize" },
+      devices: {
+        type: "string",
+        valueHint: "wasm,js,reference",
+        description: "devices to compare (default wasm,js,reference); one for quantized models (default wasm)",
+      },
       ...feeding,
+      ...quantizing,
       tolerance: { type: "string", valueHint: "1e-4", description: "largest relative error |d| / |expected| that counts as equal" },
       top: { type: "string", valueHint: "10", description: "how many nodes to show (default 10)" },
       ...compiling,
       json,
     },
-    ["sparsec diff model.onnx --random 1", "sparsec diff model.onnx --devices wasm,reference --input image=image.npy"],
+    [
+      "sparsec diff model.onnx --random 1",
+      "sparsec diff model.onnx --devices wasm,reference --input image=image.npy",
+      "sparsec diff model.onnx --quantize int8 --calibrate samples.npz",
+      "sparsec diff model.onnx model.int8.onnx --random 1",
+    ],
     () => import("./diff.ts"),
   ),
   command(

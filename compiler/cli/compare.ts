@@ -12,20 +12,45 @@ import { type Backend, compileGraph, type Pipeline } from "../index.ts";
 import { runnable } from "./runnable.ts";
 import { toDoubles } from "./summary.ts";
 
-/** The values that `wanted` of a graph have on a device, in order. */
+/** A graph ready to give some of its values, in order. */
+export interface OpenedValues {
+  run(inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
+  dispose(): void;
+}
+
 export interface Device {
   readonly name: string;
-  values(graph: Graph, wanted: readonly Value[], inputs: readonly Tensor[]): Promise<readonly Tensor[]>;
+  /** Makes ready what gives the values `wanted` of a graph. */
+  open(graph: Graph, wanted: readonly Value[]): Promise<OpenedValues>;
+}
+
+/** The values that `wanted` of a graph have on a device, in order. */
+export async function valuesOn(
+  device: Device,
+  graph: Graph,
+  wanted: readonly Value[],
+  inputs: readonly Tensor[],
+): Promise<readonly Tensor[]> {
+  const opened = await device.open(graph, wanted);
+  try {
+    return await opened.run(inputs);
+  } finally {
+    opened.dispose();
+  }
 }
 
 /** The device that defines what is right. */
 export const reference: Device = {
   name: "reference",
-  values(graph, wanted, inputs) {
-    const found = new Map<Value, Tensor>(graph.params.map((p, i) => [p, inputs[i]!]));
-    interpret({ ...graph, outputs: wanted }, inputs, (n: Node, results) => n.results.forEach((r, i) => void found.set(r, results[i]!)));
-    return Promise.resolve(wanted.map((v) => found.get(v)!));
-  },
+  open: (graph, wanted) =>
+    Promise.resolve({
+      run(inputs) {
+        const found = new Map<Value, Tensor>(graph.params.map((p, i) => [p, inputs[i]!]));
+        interpret({ ...graph, outputs: wanted }, inputs, (n: Node, results) => n.results.forEach((r, i) => void found.set(r, results[i]!)));
+        return Promise.resolve(wanted.map((v) => found.get(v)!));
+      },
+      dispose() {},
+    }),
 };
 
 export interface HowToCompile {
@@ -37,7 +62,7 @@ export interface HowToCompile {
 /** A backend's code in this engine. `name` may be one variant, `wasm:baseline`. */
 export const compiled = (name: string, backend: Backend, { pipeline, sparsity, executors }: HowToCompile): Device => ({
   name,
-  async values(graph, wanted, inputs) {
+  async open(graph, wanted) {
     const names = wanted.map((_, k) => `value${k}`);
     const { artifact } = await compileGraph({ ...graph, outputs: wanted }, names, {
       backends: [await runnable(backend, name, executors)],
@@ -46,14 +71,15 @@ export const compiled = (name: string, backend: Backend, { pipeline, sparsity, e
       report: false,
     });
     const model = await load(artifact, { device: name, executors });
-    try {
-      // All of our arrays are on plain buffers, as the runtime asks.
-      const given = Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs;
-      const results = await model.run(given);
-      return names.map((n) => results[n]! as Tensor);
-    } finally {
-      model.dispose();
-    }
+    return {
+      async run(inputs) {
+        // All of our arrays are on plain buffers, as the runtime asks.
+        const given = Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs;
+        const results = await model.run(given);
+        return names.map((n) => results[n]! as Tensor);
+      },
+      dispose: () => model.dispose(),
+    };
   },
 });
 

@@ -1,11 +1,13 @@
-// `sparsec diff`: the values of a model's nodes on several devices, against the reference's, and where they part.
+// `sparsec diff`: the values of a model's nodes on several devices, against the reference's, and where they part. With a quantized model,
+// how far those lie from the float model's.
 
 import type { Graph, Value } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { maxShape, typeToString } from "../../ir/types.ts";
 import { importModel, resolveBackends, resolvePipeline } from "../index.ts";
 import type { Run } from "./commands.ts";
-import { chunks, compiled, type Device, innerValues, reference, relativeError } from "./compare.ts";
+import { chunks, compiled, type Device, innerValues, reference, relativeError, valuesOn } from "./compare.ts";
+import { diffNoise } from "./diff-noise.ts";
 import { feed, givenInputs } from "./feed.ts";
 import { type Flags, integer, usage } from "./flags.ts";
 import { type Settings, settings } from "./options.ts";
@@ -27,11 +29,11 @@ interface OutputErrors {
   readonly errors: Errors;
 }
 
-function devicesOf(flags: Flags, { options, config }: Settings): readonly Device[] {
+function devicesOf(flags: Flags, { options, config }: Settings, byNoise: boolean): readonly Device[] {
   const given = flags.list("devices");
-  const names = given.length > 0 ? given : ["wasm", "js", "reference"];
-  if (names.length < 2 || new Set(names).size !== names.length)
-    throw usage(`--devices is '${names.join(",")}', and two or more different ones are expected`);
+  const names = given.length > 0 ? given : byNoise ? ["wasm"] : ["wasm", "js", "reference"];
+  if (byNoise ? names.length > 1 : names.length < 2 || new Set(names).size !== names.length)
+    throw usage(`--devices is '${names.join(",")}', and ${byNoise ? "one is expected" : "two or more different ones are expected"}`);
   const own = new Map((config.backends ?? []).flatMap((b) => (typeof b === "string" ? [] : [[b.name, b] as const])));
   const how = { pipeline: resolvePipeline(options), sparsity: options.sparsity, executors: config.executors ?? [] };
   return names.map((name) => {
@@ -60,7 +62,7 @@ async function errorsOf(
 ): Promise<readonly Errors[]> {
   const rows: Record<string, number>[] = wanted.map(() => ({}));
   for (const device of devices) {
-    const actual = await device.values(graph, wanted, inputs);
+    const actual = await valuesOn(device, graph, wanted, inputs);
     for (const [k, row] of rows.entries()) row[device.name] = relativeError(actual[k]!, expected[k]!);
   }
   return rows;
@@ -85,11 +87,20 @@ function print(
 }
 
 export const run: Run = async (flags, terminal) => {
-  const path = flags.positionals[0]!;
+  const [path, other, more] = flags.positionals as readonly [string, string?, string?];
+  if (more !== undefined) throw usage(`'${more}' is one argument too many`, "expected: model, or float and quantized model");
   const set = await settings(flags, terminal);
+  const { quantize } = set.options;
+  if (other !== undefined && quantize)
+    throw usage("--quantize is given with a quantized model", "give the float model only, or no --quantize");
+  const byNoise = other !== undefined || quantize !== undefined;
+  const all = devicesOf(flags, set, byNoise);
+  if (byNoise) {
+    if (flags.one("tolerance") !== undefined) throw usage("--tolerance is for devices, not for quantized models");
+    return diffNoise(flags, terminal, set, all[0]!);
+  }
   const tolerance = toleranceOf(flags);
   const top = integer("top", flags.one("top") ?? "10", 1);
-  const all = devicesOf(flags, set);
   // The reference, where it takes part, is what the others are held against.
   const devices = all.toSorted((a, b) => Number(b === reference) - Number(a === reference));
   const given = await givenInputs(flags);
@@ -115,7 +126,7 @@ export const run: Run = async (flags, terminal) => {
     terminal.stage(`values ${nodes.length + 1} to ${nodes.length + part.length} of ${values.length}`);
     // The outputs come with the last values: the reference is slow, and one run gives both.
     const ends = k === parts.length - 1 ? graph.outputs : [];
-    const expected = await base.values(graph, [...part, ...ends], inputs);
+    const expected = await valuesOn(base, graph, [...part, ...ends], inputs);
     const rows = await errorsOf(graph, part, expected, others, inputs);
     part.forEach(({ node, type }, i) => {
       nodes.push({ node: node.locs[0]?.name ?? "", op: node.op, shape: typeToString(type), errors: rows[i]! });

@@ -37,6 +37,8 @@ export interface Imported {
   readonly graph: Graph;
   /** Names of the graph's outputs. */
   readonly outputs: readonly string[];
+  /** What nodes of the model's own graph compute, as the model calls it. */
+  readonly values: ReadonlyMap<string, Value>;
   /** What the import decided by itself, in sentences. */
   readonly notes: readonly string[];
 }
@@ -144,5 +146,13 @@ export function importOnnx(model: OnnxModel, options: ImportOptions = {}): Impor
     );
   const names = g.outputs.map((o) => o.name);
   if (new Set(names).size !== names.length) throw importErrors.bad("two outputs have one name", { file, name: "" });
-  return { graph: { ops, name: g.name, params, outputs, weights: b.weights }, outputs: names, notes: [...notes] };
+  const values = new Map(
+    g.nodes.flatMap((n) =>
+      n.outputs.flatMap((name) => {
+        const value = name === "" ? undefined : top.lookup(name, { file, name });
+        return value ? [[name, value] as const] : [];
+      }),
+    ),
+  );
+  return { graph: { ops, name: g.name, params, outputs, weights: b.weights }, outputs: names, values, notes: [...notes] };
 }

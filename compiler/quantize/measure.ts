@@ -9,8 +9,14 @@ import type { Applied } from "./recipe.ts";
 /** What has no noise at all counts as this many decibels, more than f32 can tell apart. */
 export const EXACT = 200;
 
+/** Squares of what is expected, and of how far that is missed. */
+export interface Squares {
+  signal: number;
+  noise: number;
+}
+
 /** 10 log10 of signal over noise. */
-function decibels(signal: number, noise: number): number {
+export function decibels({ signal, noise }: Squares): number {
   const ratio = noise === 0 ? EXACT : 10 * Math.log10(signal / noise);
   // NaN, too, is as bad as can be.
   return ratio > -EXACT ? Math.min(EXACT, ratio) : -EXACT;
@@ -47,14 +53,7 @@ export interface Distance {
   readonly loss: number;
 }
 
-/** Squares of what is expected, and of how far that is missed. */
-interface Squares {
-  signal: number;
-  noise: number;
-}
-
-function addSquares(to: Squares, expected: Tensor, actual: Tensor): void {
-  const [e, a] = [expected.data as Float32Array, actual.data as Float32Array];
+export function addSquares(to: Squares, e: Float32Array | Float64Array, a: Float32Array | Float64Array): void {
   let [s, n] = [0, 0];
   for (let i = 0; i < e.length; i++) {
     s += e[i]! ** 2;
@@ -80,7 +79,7 @@ export async function distance(
   try {
     for (const sample of samples) {
       const [e, a] = [expected.run(sample), actual.run(sample)];
-      squares.forEach((s, i) => void addSquares(s, e[i]!, a[i]!));
+      squares.forEach((s, i) => void addSquares(s, e[i]!.data as Float32Array, a[i]!.data as Float32Array));
       const [x, y] = [e.at(-1)!, a.at(-1)!];
       scores = isScores(x);
       if (scores && largest(x.data) !== largest(y.data)) changed++;
@@ -91,8 +90,8 @@ export async function distance(
   }
   const whole = squares.at(-1)!;
   return {
-    noise: new Map(layers.map((l, i) => [l, decibels(squares[i]!.signal, squares[i]!.noise)])),
-    output: decibels(whole.signal, whole.noise),
+    noise: new Map(layers.map((l, i) => [l, decibels(squares[i]!)])),
+    output: decibels(whole),
     loss: scores ? (100 * changed) / samples.length : relativeLoss(whole),
   };
 }

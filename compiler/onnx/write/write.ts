@@ -29,6 +29,7 @@ function spelledOut(g: Graph): Graph {
   }
 }
 
+const labelOf = (n: Node): string => n.locs[0]?.name || n.op;
 const nameOf = (v: Value): string => String(v.node.attrs["name"]);
 
 /** Names that nothing else has. */
@@ -75,9 +76,11 @@ export function writeOnnx(graph: Graph, outputs: readonly string[]): Uint8Array 
   g.outputs.forEach((v, k) => {
     if (v.node.op !== "param" && v.node.op !== "const" && !produced.has(v)) produced.set(v, outputs[k]!);
   });
+  // What a node of the model was made of comes before what gives its value, which keeps the name.
+  const heirs = new Map(nodes.filter((n) => n.op !== "quantize" && n.op !== "dequantize").map((n) => [labelOf(n), n]));
   for (const n of nodes) {
     const own: NodeInit[] = [];
-    const label = n.locs[0]?.name || n.op;
+    const label = labelOf(n);
     writerOf(n)!.write({
       node: n,
       inputs: n.inputs.map(nameFor),
@@ -94,9 +97,10 @@ export function writeOnnx(graph: Graph, outputs: readonly string[]): Uint8Array 
     });
     const [result] = n.results;
     const last = own.pop()!;
-    const name = produced.get(result!) ?? last.outputs[0]!;
+    const title = heirs.get(label) === n ? fresh(label) : last.outputs[0]!;
+    const name = produced.get(result!) ?? title;
     names.set(result!, name);
-    written.push(...own, { ...last, outputs: [name] });
+    written.push(...own, { ...last, name: title, outputs: [name] });
   }
   // Outputs that are inputs or constants, or that come twice.
   g.outputs.forEach((v, k) => {

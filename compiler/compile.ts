@@ -24,7 +24,7 @@ import { targetOf } from "./placement.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
 import type { QuantizationReport } from "./quantize/report.ts";
-import { isQuantized } from "./quantized.ts";
+import { isQuantized, quantizedConstants } from "./quantized.ts";
 import {
   explainSteps,
   forecast,
@@ -276,7 +276,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
-  const weights = createWeightsWriter();
+  const weights = createWeightsWriter(quantizedConstants(better));
   const emitting: Emitting = { weights, findings: sparsity, options, sameBits: isQuantized(better) };
   const backendOf = (name: string): Backend => {
     const found = all.find((b) => b.name === name);

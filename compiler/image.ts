@@ -1,6 +1,6 @@
 // The weight image of one variant: constants and index streams, each once, and the sections from which a loader builds it.
 
-import type { Section } from "../runtime/artifact.ts";
+import type { Section, Steps } from "../runtime/artifact.ts";
 import { ROOM } from "./lower/storage.ts";
 import { type Packed, packedBytes } from "./lower/template.ts";
 import type { ImageWriter } from "./program.ts";
@@ -9,6 +9,12 @@ import type { WeightsWriter } from "./weights-writer.ts";
 const WIDTH = { u16: 2, u32: 4 } as const;
 
 const storedAs = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a instanceof Uint16Array ? "u16" : "u32");
+
+/** Floats of weights.bin, or integers there that they are made of. */
+interface Source {
+  readonly from: number;
+  readonly steps?: Steps;
+}
 
 export interface Image extends ImageWriter {
   readonly sections: readonly Section[];
@@ -34,8 +40,32 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
     return at;
   };
   const copy = (piece: ArrayBufferView): number => {
+    const made = file.integersOf(piece);
+    if (made) {
+      const count = piece.byteLength / 4;
+      return place(`floats ${JSON.stringify(made)}`, piece.byteLength, (at) => ({ kind: "floats", at, count, ...made }));
+    }
     const from = file.append(piece);
     return place(`copy ${from} ${piece.byteLength}`, piece.byteLength, (at) => ({ kind: "copy", at, from, bytes: piece.byteLength }));
+  };
+  /** A matrix in the file, as floats or as what they are made of, from any of its rows on. */
+  const matrix = (values: Float32Array, columns: number): { readonly key: string; rowsFrom(row: number): Source } => {
+    const made = file.integersOf(values);
+    if (made?.steps.columns === columns && !made.steps.turned) {
+      const { from, steps } = made;
+      const blocks = Math.ceil(columns / steps.block);
+      const rowsFrom = (row: number): Source => ({
+        from: from + (row * columns * steps.bits) / 8,
+        steps: {
+          ...steps,
+          scales: steps.scales + 4 * row * blocks,
+          ...(steps.zeros === undefined ? {} : { zeros: steps.zeros + row * blocks }),
+        },
+      });
+      return { key: JSON.stringify(made), rowsFrom };
+    }
+    const start = file.append(values);
+    return { key: String(start), rowsFrom: (row) => ({ from: start + 4 * row * columns }) };
   };
   return {
     sections,
@@ -54,12 +84,12 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
       if (p.kind === "panels") {
         // The whole matrix once, however many variants cut it up.
         const { values, columns, runs } = p;
-        const start = file.append(values);
+        const { key, rowsFrom } = matrix(values, columns);
         const bytes = runs.reduce((sum, r) => sum + 4 * r.rows * columns, 0);
-        return place(`panels ${start} ${columns} ${JSON.stringify(runs)}`, bytes, (first) => {
+        return place(`panels ${key} ${columns} ${JSON.stringify(runs)}`, bytes, (first) => {
           let at = first;
           return runs.map(({ first: row, ...run }): Section => {
-            const section = { kind: "panels", at, from: start + 4 * row * columns, columns, ...run } as const;
+            const section = { kind: "panels", at, ...rowsFrom(row), columns, ...run } as const;
             at += 4 * run.rows * columns;
             return section;
           });
@@ -67,11 +97,11 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
       }
       if (p.kind === "winograd") {
         const { values, tile, columns, runs } = p;
-        const start = file.append(values);
-        return place(`winograd ${start} ${tile} ${columns} ${JSON.stringify(runs)}`, packedBytes(p), (first) => {
+        const { key, rowsFrom } = matrix(values, 9 * columns);
+        return place(`winograd ${key} ${tile} ${columns} ${JSON.stringify(runs)}`, packedBytes(p), (first) => {
           let at = first;
           return runs.map(({ first: row, ...run }): Section => {
-            const section = { kind: "winograd", at, from: start + 36 * row * columns, tile, columns, ...run } as const;
+            const section = { kind: "winograd", at, ...rowsFrom(row), tile, columns, ...run } as const;
             at += 4 * (tile + 2) ** 2 * run.rows * columns;
             return section;
           });

@@ -1,6 +1,8 @@
 // Packs weights.bin: aligned pieces, each content once.
 
 import { createHash } from "node:crypto";
+import { dequantized, type Quantized } from "../ir/quantized.ts";
+import type { Steps } from "../runtime/artifact.ts";
 
 /** Bytes that every piece starts at a multiple of; enough for any typed array or vector over it. */
 const ALIGNMENT = 16;
@@ -8,20 +10,36 @@ const ALIGNMENT = 16;
 export interface WeightsWriter {
   /** Where the piece lies in weights.bin; one that is there already is not stored again. */
   append(piece: ArrayBufferView): number;
+  /** Where the integers lie that the floats of a piece are made of, where they are known to be. */
+  integersOf(piece: ArrayBufferView): { readonly from: number; readonly steps: Steps } | undefined;
   /** Bytes so far. */
   size(): number;
   /** The bytes of weights.bin. */
   finish(): Uint8Array;
 }
 
-export const createWeightsWriter = (): WeightsWriter => {
+const viewOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
+const contentOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("base64");
+
+/** Two integers of four bits to a byte: of eight in a row, the first four low, the others high. */
+function packed({ bits, integers }: Quantized): Uint8Array {
+  if (bits === 8) return integers;
+  return Uint8Array.from({ length: integers.length / 2 }, (_, i) => integers[i + (i & ~3)]! | (integers[i + (i & ~3) + 4]! << 4));
+}
+
+/** `known`: what some of the floats are made of that pieces are going to hold, in rows or in columns. */
+export const createWeightsWriter = (known: readonly Quantized[] = []): WeightsWriter => {
+  // Where columns are as rows, rows.
+  const made = new Map(
+    known.flatMap((q) => [true, false].map((turned) => [contentOf(viewOf(dequantized(q, turned))), { q, turned }] as const)),
+  );
   const pieces: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   const places = new Map<string, number>();
   let end = 0;
-  return {
+  const writer: WeightsWriter = {
     append: (piece) => {
-      const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength);
-      const key = createHash("sha256").update(bytes).digest("base64");
+      const bytes = viewOf(piece);
+      const key = contentOf(bytes);
       const place = places.get(key);
       if (place !== undefined) return place;
       const at = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
@@ -30,6 +48,15 @@ export const createWeightsWriter = (): WeightsWriter => {
       end = at + bytes.length;
       return at;
     },
+    integersOf: (piece) => {
+      const found = made.size > 0 ? made.get(contentOf(viewOf(piece))) : undefined;
+      if (!found) return undefined;
+      const { q, turned } = found;
+      const { bits, columns, block, zeros } = q;
+      const scales = writer.append(q.scales);
+      const points = zeros.length === 1 ? { zero: zeros[0]! } : { zeros: writer.append(zeros) };
+      return { from: writer.append(packed(q)), steps: { bits, columns, block, scales, ...points, ...(turned ? { turned } : {}) } };
+    },
     size: () => end,
     finish: () => {
       const whole = new Uint8Array(end);
@@ -37,4 +64,5 @@ export const createWeightsWriter = (): WeightsWriter => {
       return whole;
     },
   };
+  return writer;
 };

@@ -2,12 +2,15 @@
 
 import { errors, type Loc } from "./diagnostics.ts";
 import { arrayOf, type DType, type TypedArray, viewAs } from "./dtype.ts";
+import type { Quantized } from "./quantized.ts";
 
 export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Row-major; f16 as bits, bool as 0 and 1, 4-bit integers one to an element. */
   readonly data: TypedArray;
+  /** The integers and scales that floats were made of. Whoever uses them holds what they make against `data`. */
+  readonly made?: Quantized;
 }
 
 const MAX_ELEMENTS = 2 ** 31 - 1;

@@ -20,6 +20,21 @@ export interface Slot {
 }
 
 /**
+ * Integers in weights.bin that floats are made of: a matrix with `columns` to a row, of (integer - zero point) * scale, rounded once to f32.
+ * Integers have no sign; of four bits, each word holds eight, the first four in the low halves of its bytes. Each `block` columns of a row
+ * share a scale (f32) at `scales`, and a zero point (a byte) at `zeros`, or `zero` is all of them. `turned` floats go column by column.
+ */
+export interface Steps {
+  readonly bits: 4 | 8;
+  readonly columns: number;
+  readonly block: number;
+  readonly scales: number;
+  readonly zeros?: number;
+  readonly zero?: number;
+  readonly turned?: boolean;
+}
+
+/**
  * A piece of the weight image that a program sees. `copy` takes bytes of weights.bin as they are. `indices` reads `count` column
  * numbers (u16 or u32), checks each against `bound`, and writes the byte offset that the variant's layout gives it: with
  * `radix` [[extent, stride], ...], outermost first, the number is split into mixed-radix digits and digit x stride is summed.
@@ -27,6 +42,7 @@ export interface Slot {
  * group's values column by column: the order in which a register tile of `group` rows takes them. `rows` is a multiple of `group`.
  * `winograd` reads f32 kernels [rows, columns, 3, 3] and writes their transforms for tiles of `tile` x `tile` outputs, rounded once to f32,
  * as [point][rows / group][columns][group]: for each of (tile + 2)^2 points a panel. `rows` is a multiple of `group`.
+ * `floats` writes `count` floats that are made of the integers at `from`; `panels` and `winograd` with `steps` read such floats likewise.
  * `widen` reads `count` signed bytes and writes them as i16.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
@@ -50,6 +66,7 @@ export type Section =
       readonly columns: number;
       readonly group: number;
       readonly block: number;
+      readonly steps?: Steps;
     }
   | {
       readonly kind: "winograd";
@@ -59,7 +76,9 @@ export type Section =
       readonly columns: number;
       readonly group: number;
       readonly tile: 2 | 4;
+      readonly steps?: Steps;
     }
+  | { readonly kind: "floats"; readonly at: number; readonly from: number; readonly count: number; readonly steps: Steps }
   | { readonly kind: "widen"; readonly at: number; readonly from: number; readonly count: number }
   | {
       readonly kind: "counts";

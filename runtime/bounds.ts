@@ -1,6 +1,16 @@
 // Holds the places in a manifest against each other: what must fit fits, what must not overlap does not.
 
-import { type Extent, type Manifest, type Part, type Port, type Section, type Slot, type VariantManifest, WEIGHTS } from "./artifact.ts";
+import {
+  type Extent,
+  type Manifest,
+  type Part,
+  type Port,
+  type Section,
+  type Slot,
+  type Steps,
+  type VariantManifest,
+  WEIGHTS,
+} from "./artifact.ts";
 import { show } from "./diagnostics.ts";
 import { ARRAYS } from "./dtype.ts";
 import { aligned, RESERVED } from "./executor.ts";
@@ -91,26 +101,44 @@ const checkVariant = (variant: VariantManifest, part: Part, files: Manifest["fil
 const checkRows = (section: Section & { readonly kind: "panels" | "winograd" }, place: Place): void => {
   const { rows, group, at, from } = section;
   if (group < 1 || rows % group) reject(place, `cannot take ${rows} rows ${group} at a time`);
-  if (at % 4 || from % 4) reject(place, "a panel must start at a multiple of 4");
+  if (at % 4 || (!section.steps && from % 4)) reject(place, "a panel must start at a multiple of 4");
 };
 
+/** Bytes of the integers that `count` floats are made of; their scales and zero points lie in the file, too. */
+const checkSteps = ({ bits, columns, block, scales, zeros }: Steps, count: number, stored: number, place: Place): number => {
+  if (columns < 1 || block < 1 || count % columns || (bits === 4 && columns % 8))
+    reject(place, `cannot take ${count} integers of ${bits} bits, ${columns} to a row, ${block} at a time`);
+  const blocks = (count / columns) * Math.ceil(columns / block);
+  if (scales % 4) reject(inside(place, "scales"), `${scales} is not aligned to f32`);
+  const end = Math.max(scales + 4 * blocks, zeros === undefined ? 0 : zeros + blocks);
+  if (end > stored) reject(place, `ends at byte ${end} of ${stored} in ${WEIGHTS}`);
+  return (count * bits) / 8;
+};
+
+/** Bytes that hold `count` floats, as they are or as steps. */
+const floatsRead = ({ steps }: { readonly steps?: Steps }, count: number, stored: number, place: Place): number =>
+  steps ? checkSteps(steps, count, stored, inside(place, "steps")) : 4 * count;
+
 /** The bytes that a section writes to the weight image, and those that it reads. */
-const extents = (section: Section, place: Place): readonly [written: number, read: number] => {
+const extents = (section: Section, stored: number, place: Place): readonly [written: number, read: number] => {
   switch (section.kind) {
     case "copy":
       return [section.bytes, section.bytes];
     case "widen":
       return [2 * section.count, section.count];
+    case "floats":
+      if (section.at % 4) reject(inside(place, "at"), `${section.at} is not aligned to f32`);
+      return [4 * section.count, floatsRead(section, section.count, stored, place)];
     case "panels": {
       checkRows(section, place);
       if (section.block < 1) reject(place, `cannot take ${section.block} columns at a time`);
-      const bytes = 4 * elements([section.rows, section.columns], place);
-      return [bytes, bytes];
+      const count = elements([section.rows, section.columns], place);
+      return [4 * count, floatsRead(section, count, stored, place)];
     }
     case "winograd": {
       checkRows(section, place);
       const kernels = elements([section.rows, section.columns], place);
-      return [4 * (section.tile + 2) ** 2 * kernels, 36 * kernels];
+      return [4 * (section.tile + 2) ** 2 * kernels, floatsRead(section, 9 * kernels, stored, place)];
     }
     default:
       return [section.count * INDEX_BYTES[section.expanded], section.count * INDEX_BYTES[section.stored]];
@@ -119,7 +147,7 @@ const extents = (section: Section, place: Place): readonly [written: number, rea
 
 /** The bytes of the weight image that a section writes. */
 const sectionSpan = (section: Section, variant: VariantManifest, stored: number, place: Place): Span => {
-  const [written, read] = extents(section, place);
+  const [written, read] = extents(section, stored, place);
   const [to, end] = [section.at + written, section.from + read];
   if (to > variant.weights) reject(place, `ends at byte ${to} of a weight image of ${variant.weights}`);
   if (end > stored) reject(place, `ends at byte ${end} of ${stored} in ${WEIGHTS}`);

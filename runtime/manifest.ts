@@ -1,6 +1,6 @@
 // Reads a manifest from JSON: takes nothing on trust, and returns a fresh one that holds only what was checked.
 
-import type { Extent, Manifest, Part, Port, Section, Slot, StepInfo, VariantManifest } from "./artifact.ts";
+import type { Extent, Manifest, Part, Port, Section, Slot, StepInfo, Steps, VariantManifest } from "./artifact.ts";
 import { checkPlaces } from "./bounds.ts";
 import { errors, show } from "./diagnostics.ts";
 import { isDType } from "./dtype.ts";
@@ -48,12 +48,27 @@ const digit: Parse<readonly [number, number]> = (value, at) => {
   return pair.length === 2 ? [pair[0]!, pair[1]!] : reject(at, `expected [extent, stride], found ${show(value)}`);
 };
 
+const steps: Parse<Steps> = (value, at) => {
+  const field = object(value, at);
+  const bits = field("bits", (v, p) => (v === 4 || v === 8 ? v : reject(p, `expected 4 or 8, found ${show(v)}`)));
+  return {
+    bits,
+    columns: field("columns", u32),
+    block: field("block", u32),
+    scales: field("scales", size),
+    ...field("zeros", (v, p) => (v === undefined ? { zero: field("zero", upTo(255)) } : { zeros: size(v, p) })),
+    ...field("turned", (v, p) => (v === undefined ? {} : v === true ? { turned: v } : reject(p, `expected true, found ${show(v)}`))),
+  };
+};
+
 const section: Parse<Section> = (value, at) => {
   const field = object(value, at);
-  const kind = field("kind", oneOf("copy", "widen", "panels", "winograd", "indices", "counts"));
+  const kind = field("kind", oneOf("copy", "widen", "floats", "panels", "winograd", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
   if (kind === "widen") return { kind, ...place, count: field("count", size) };
+  if (kind === "floats") return { kind, ...place, count: field("count", size), steps: field("steps", steps) };
+  const made = () => field("steps", (v, p) => (v === undefined ? {} : { steps: steps(v, p) }));
   if (kind === "panels")
     return {
       kind,
@@ -62,6 +77,7 @@ const section: Parse<Section> = (value, at) => {
       columns: field("columns", u32),
       group: field("group", u32),
       block: field("block", u32),
+      ...made(),
     };
   if (kind === "winograd")
     return {
@@ -71,6 +87,7 @@ const section: Parse<Section> = (value, at) => {
       columns: field("columns", u32),
       group: field("group", u32),
       tile: field("tile", (v, p) => (v === 2 || v === 4 ? v : reject(p, `expected 2 or 4, found ${show(v)}`))),
+      ...made(),
     };
   const stream = { ...place, count: field("count", size), stored: field("stored", index), expanded: field("expanded", index) };
   if (kind === "counts") return { kind, ...stream, total: field("total", u32) };

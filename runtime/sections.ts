@@ -1,8 +1,9 @@
 // Builds the weight image that a program sees from weights.bin: copies bytes, and verifies and expands index streams.
 
-import { type Section, WEIGHTS } from "./artifact.ts";
+import { type Section, type Steps, WEIGHTS } from "./artifact.ts";
 import { INDEX_BYTES } from "./bounds.ts";
 import { errors } from "./diagnostics.ts";
+import { floatsAt } from "./steps.ts";
 import { transformKernels } from "./winograd.ts";
 
 type Indices = Section & { readonly kind: "indices" };
@@ -20,19 +21,25 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
       new Int16Array(image.buffer, image.byteOffset + section.at, section.count).set(
         new Int8Array(stored.buffer, stored.byteOffset + section.from, section.count),
       );
-    else if (section.kind === "panels") packPanels(stored, image, section);
-    else if (section.kind === "winograd") transformKernels(stored, image, section);
+    else if (section.kind === "floats") words(image, section.at, section.count).set(floats(stored, section, section.count));
+    else if (section.kind === "panels") packPanels(floats(stored, section, section.rows * section.columns), image, section);
+    else if (section.kind === "winograd") transformKernels(floats(stored, section, 9 * section.rows * section.columns), image, section);
     else if (section.kind === "indices")
       expandIndices(view(stored, section.stored, section.from, section.count), target(image, section), section);
     else copyCounts(view(stored, section.stored, section.from, section.count), target(image, section), section);
   }
 };
 
+const words = (bytes: Uint8Array, at: number, count: number): Uint32Array => new Uint32Array(bytes.buffer, bytes.byteOffset + at, count);
+
+/** The bits of floats that the file holds, or of those that are made of the integers there. */
+const floats = (file: Uint8Array, { from, steps }: { readonly from: number; readonly steps?: Steps }, count: number): Uint32Array =>
+  steps ? new Uint32Array(floatsAt(file, from, count, steps).buffer) : words(file, from, count);
+
 /** Moves the bits of floats, as words. The innermost loop is the long one, as this code runs once and is young. */
-const packPanels = (file: Uint8Array, image: Uint8Array, section: Section & { readonly kind: "panels" }): void => {
+const packPanels = (from: Uint32Array, image: Uint8Array, section: Section & { readonly kind: "panels" }): void => {
   const { rows, columns, group, block } = section;
-  const from = new Uint32Array(file.buffer, file.byteOffset + section.from, rows * columns);
-  const to = new Uint32Array(image.buffer, image.byteOffset + section.at, rows * columns);
+  const to = words(image, section.at, rows * columns);
   for (let row = 0; row < rows; row++)
     for (let first = 0; first < columns; first += block) {
       const size = Math.min(block, columns - first);

@@ -13,11 +13,11 @@ const pointOf = (p: number, other: number | undefined) => {
   return { square: p * p, even: scale, odd: p * scale };
 };
 
-/** Writes the kernels' transforms as [point][rows / group][columns][group], f32. */
-export const transformKernels = (file: Uint8Array, image: Uint8Array, section: Section & { readonly kind: "winograd" }): void => {
+/** Writes the transforms of kernels, given as the bits of floats, as [point][rows / group][columns][group], f32. */
+export const transformKernels = (kernels: Uint32Array, image: Uint8Array, section: Section & { readonly kind: "winograd" }): void => {
   const { rows, columns, group, tile } = section;
   const n = tile + 2;
-  const from = new Float32Array(file.buffer, file.byteOffset + section.from, 9 * rows * columns);
+  const from = new Float32Array(kernels.buffer, kernels.byteOffset, 9 * rows * columns);
   const to = new Float32Array(image.buffer, image.byteOffset + section.at, n * n * rows * columns);
   const [first, second] = POINTS[tile];
   const wide = second !== undefined;

@@ -6,6 +6,7 @@ import { elementCount } from "../../ir/tensor.ts";
 import { isStatic, rank, sameShape } from "../../ir/types.ts";
 import { numberAt, splatOf } from "./constants.ts";
 import { type IntegerWeights, integerWeights, numbers, type Steps, stepsOf, unsigned } from "./integers.ts";
+import { quantizedMatrix } from "./quantized-matrix.ts";
 
 const shapeOf = (v: Value): readonly number[] => v.type.shape as readonly number[];
 const floatConstant = (b: GraphBuilder, xs: Float64Array, shape: readonly number[]): Value =>
@@ -159,7 +160,8 @@ const constants: Rule = rule("dequantize(constant) -> constant", op("dequantize"
     const k = block === 0 ? along : (Math.floor(at / extent) * blocks + along) * inner + (i % inner);
     data[i] = Math.fround(Math.fround(numberAt(t, i) - (zero ? numberAt(zero, k) : 0)) * numberAt(scale, k));
   }
-  return b.constant({ dtype: "f32", shape: t.shape, data }, { loc: q.node.locs });
+  const made = quantizedMatrix(t, scale, zero, axis, block);
+  return b.constant({ dtype: "f32", shape: t.shape, data, ...(made ? { made } : {}) }, { loc: q.node.locs });
 });
 
 /** Products first: what is left of constants after them is wanted as floats. */

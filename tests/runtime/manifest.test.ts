@@ -80,7 +80,11 @@ test.each<[string, unknown, string]>([
   ["variants.0.outputs.1.extents.1.at", 112, "the extent at byte 112 is no aligned i64"],
   ["variants.0.outputs.1.extents.1.max", 3, "toy (variants[0].outputs[1].extents): expected those of the port, [2, 4]"],
   ["variants.0.outputs.2.offset", 84, "toy (variants[0].outputs[2]): ends at byte 92 of weights, which has 88"],
-  ["variants.0.sections.0.kind", "move", `expected "copy" or "widen" or "panels" or "winograd" or "indices" or "counts", found "move"`],
+  [
+    "variants.0.sections.0.kind",
+    "move",
+    `expected "copy" or "widen" or "floats" or "panels" or "winograd" or "indices" or "counts", found "move"`,
+  ],
   ["variants.0.sections.0.bytes", 33, "toy (variants[0].sections[1]): bytes 32 to 52 overlap with variants[0].sections[0]"],
   ["variants.0.sections.3.from", 65, "toy (variants[0].sections[3]): ends at byte 73 of 72 in weights.bin"],
   ["variants.0.sections.1.at", 34, "toy (variants[0].sections[1].at): 34 is not aligned to u32"],
@@ -117,6 +121,26 @@ test.each([
   [{ from: 40, tile: 2 }, "ends at byte 76 of 72 in weights.bin"],
 ])("kernels for Winograd tiles: %o", (part, message) => {
   const section = { kind: "winograd", at: 0, from: 0, rows: 1, columns: 1, group: 1, tile: 4, ...part };
+  expect(() => parseManifest(changed("variants.0.sections.0", section), "toy")).toThrow(message);
+});
+
+test.each([
+  [{ count: 6 }, "cannot take 6 integers of 8 bits, 4 to a row, 2 at a time"],
+  [{ columns: 0 }, "cannot take 8 integers of 8 bits, 0 to a row, 2 at a time"],
+  [{ block: 0 }, "cannot take 8 integers of 8 bits, 4 to a row, 0 at a time"],
+  [{ bits: 4 }, "cannot take 8 integers of 4 bits, 4 to a row, 2 at a time"],
+  [{ bits: 2 }, "expected 4 or 8, found 2"],
+  [{ scales: 6 }, "6 is not aligned to f32"],
+  [{ scales: 60 }, "ends at byte 76 of 72 in weights.bin"],
+  [{ zeros: 70 }, "ends at byte 74 of 72 in weights.bin"],
+  [{ zeros: undefined }, "expected an integer from 0 to 255, found undefined"],
+  [{ turned: 1 }, "expected true, found 1"],
+  [{ at: 2 }, "2 is not aligned to f32"],
+  [{ from: 65 }, "ends at byte 73 of 72 in weights.bin"],
+  [{ count: 24 }, "ends at byte 96 of a weight image of 88"],
+])("floats made of integers: %o", (part, message) => {
+  const { at = 0, from = 0, count = 8, ...steps } = part as Readonly<Record<string, number>>;
+  const section = { kind: "floats", at, from, count, steps: { bits: 8, columns: 4, block: 2, scales: 4, zeros: 0, ...steps } };
   expect(() => parseManifest(changed("variants.0.sections.0", section), "toy")).toThrow(message);
 });
 

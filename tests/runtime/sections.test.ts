@@ -2,6 +2,9 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { createImage } from "../../compiler/image.ts";
+import { createWeightsWriter } from "../../compiler/weights-writer.ts";
+import { dequantized } from "../../ir/quantized.ts";
 import type { Section } from "../../runtime/artifact.ts";
 import { fillImage } from "../../runtime/sections.ts";
 
@@ -65,6 +68,56 @@ test("signed bytes widen to 16 bits", () => {
   const image = new Uint8Array(16);
   fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 1, count: 4 }]);
   expect([...new Int16Array(image.buffer)]).toEqual([0, 0, 1, -1, -128, 127, 0, 0]);
+});
+
+test("floats are what they are made of, less its zero point, times its scale: in rows, in columns, in panels", () => {
+  const cases = fc.record({
+    bits: fc.constantFrom(4 as const, 8 as const),
+    rows: fc.integer({ min: 1, max: 6 }),
+    words: fc.integer({ min: 1, max: 5 }),
+    block: fc.integer({ min: 1, max: 50 }),
+    one: fc.boolean(),
+    seed: fc.nat(),
+  });
+  fc.assert(
+    fc.property(cases, ({ bits, rows, words, block, one, seed }) => {
+      const columns = 8 * words;
+      const blocks = rows * Math.ceil(columns / block);
+      let state = seed;
+      const next = (below: number): number => {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        return Math.floor((state / 2 ** 32) * below);
+      };
+      const integers = Uint8Array.from({ length: rows * columns }, () => next(2 ** bits));
+      const scales = Float32Array.from({ length: blocks }, () => 0.37 + next(1000) / 7);
+      const zeros = Uint8Array.from({ length: one ? 1 : blocks }, () => next(2 ** bits));
+      const q = { bits, rows, columns, block, integers, scales, zeros };
+      const expected = (turned: boolean): Float32Array => dequantized(q, turned);
+      const file = createWeightsWriter([q]);
+      file.append(Uint8Array.of(1, 2, 3));
+      const image = createImage(file);
+      const [straight, turned] = [image.constant(expected(false)), image.constant(expected(true))];
+      const panels = image.packed({
+        kind: "panels",
+        values: expected(false),
+        columns,
+        runs: [
+          { first: 0, rows: 1, group: 1, block: 3 },
+          { first: 1, rows: rows - 1, group: 1, block: columns },
+        ],
+      });
+      expect(file.size()).toBeLessThan(16 * 6 + 4 * blocks + blocks + rows * columns);
+      const bytes = new Uint8Array(image.bytes);
+      fillImage(bytes, file.finish(), image.sections);
+      const at = (from: number): Float32Array => new Float32Array(bytes.buffer, from, rows * columns);
+      expect(at(straight)).toEqual(expected(false));
+      expect(at(turned)).toEqual(expected(true));
+      // Rows one by one are as they were.
+      expect(at(panels)).toEqual(expected(false));
+      expect(Math.fround((integers[0]! - zeros[0]!) * scales[0]!)).toBe(at(straight)[0]);
+    }),
+    { seed: 7, numRuns: 200 },
+  );
 });
 
 const counts = { kind: "counts", at: 0, from: 0, stored: "u32", expanded: "u16" } as const;

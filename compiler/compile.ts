@@ -23,6 +23,7 @@ import { defaultPipeline, type Note, type Pipeline, runPipeline } from "./pipeli
 import { targetOf } from "./placement.ts";
 import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
+import { foundQuantization } from "./quantize/found.ts";
 import type { QuantizationReport } from "./quantize/report.ts";
 import { isQuantized, quantizedConstants } from "./quantized.ts";
 import {
@@ -268,7 +269,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     notes,
     sparsity,
     regions,
-    quantization,
+    quantization = foundQuantization(graph),
   } = runPipeline(graph, targets.length > 0 ? [...pipeline, placeOn(targets)] : pipeline, {
     sparsity: options.sparsity,
     targets: targetsOf(all, options.cost),

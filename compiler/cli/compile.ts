@@ -84,7 +84,9 @@ export const run: Run = async (flags, terminal) => {
   ];
   const rows = [...variants.map((v) => row(v)), ...parts.flatMap((part, k) => part.map((v) => row(v, `part ${k + 1}, `)))];
   for (const line of table([["variant", "steps", "code", "weights", "arena"], ...rows], new Set([1, 2, 3, 4]))) terminal.out(`  ${line}`);
-  for (const line of quantization ? quantizationLines(quantization) : []) terminal.out(`  ${line}`);
+  // Of a model that came quantized, `explain` lists the weights.
+  const lines = quantization ? quantizationLines(quantization) : [];
+  for (const line of quantization?.scheme ? lines : lines.slice(0, 1)) terminal.out(`  ${line}`);
   for (const { pass, node, message } of report.notes)
     if (pass === "quantize-blocks") terminal.note(`warning: ${node === undefined ? "" : `${node}: `}${message}`);
   if (report.notes.length > 0) terminal.out(`  ${report.notes.length} notes of passes: see sparsec explain`);

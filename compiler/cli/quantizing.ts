@@ -3,7 +3,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { SparsecError } from "../../ir/diagnostics.ts";
-import type { QuantizationReport, QuantizeOptions, Stacked } from "../index.ts";
+import type { LayerReport, QuantizationReport, QuantizeOptions, Stacked } from "../index.ts";
 import { readNpy } from "../npy.ts";
 import { readNpz } from "../npz.ts";
 import { EXACT } from "../quantize/measure.ts";
@@ -55,11 +55,20 @@ const decibels = (x: number | undefined): string => (x === undefined ? "" : x < 
 
 /** The report for people: what each layer became and what it cost. */
 export function quantizationLines({ scheme, layers, activations, output, loss, accuracy }: QuantizationReport): readonly string[] {
-  const head = `quantized ${scheme.name}: ${layers.filter((l) => l.dtype !== "f32").length} of ${layers.length} layers, ${activations} activations`;
-  const rows = layers.map((l) => [l.node, l.op, l.shape.join("x"), l.dtype, l.block, decibels(l.noise)]);
+  const rounded = layers.filter((l) => l.dtype !== "f32").length;
+  const head = scheme
+    ? `quantized ${scheme.name}: ${rounded} of ${layers.length} layers, ${activations} activations`
+    : `came quantized: ${rounded} weights, ${activations} activations`;
+  const levels = (l: LayerReport): string => (l.dtype === "f32" ? "" : l.symmetric ? "symmetric" : "asymmetric");
+  // What a model that came quantized was rounded from is not known.
+  const noises = scheme ? ["weights, dB", "result, dB"] : [];
+  const rows = layers.map((l) => {
+    const own = [l.node, l.op, l.shape.join("x"), l.dtype, levels(l), l.block];
+    return scheme ? [...own, decibels(l.rounding), decibels(l.noise)] : own;
+  });
   return [
     head,
-    ...table([["layer", "op", "weights", "dtype", "scale per", "signal to noise, dB"], ...rows], new Set([5])).map((line) => `  ${line}`),
+    ...table([["layer", "op", "weights", "dtype", "levels", "scale per", ...noises], ...rows], new Set([6, 7])).map((line) => `  ${line}`),
     ...(output === undefined ? [] : [`output ${decibels(output)} dB; ${loss!.toFixed(1)} points lost on the calibration samples`]),
     ...(accuracy
       ? [`accuracy ${accuracy.before.toFixed(2)} % before, ${accuracy.after.toFixed(2)} % after, of ${accuracy.samples} samples`]

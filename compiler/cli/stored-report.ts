@@ -74,10 +74,12 @@ const LAYER = {
   shape: isArrayOf(isCount),
   dtype: isString,
   block: isString,
+  symmetric: (x) => typeof x === "boolean",
+  rounding: optional(isNumber),
   noise: optional(isNumber),
 } satisfies Record<keyof LayerReport, Check>;
 const QUANTIZATION = {
-  scheme: isObject({ name: isString }),
+  scheme: optional(isObject({ name: isString })),
   layers: isArrayOf(isObject(LAYER)),
   size: isTime,
   activations: isCount,

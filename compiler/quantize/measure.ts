@@ -2,6 +2,7 @@
 
 import type { Graph } from "../../ir/graph.ts";
 import type { Tensor } from "../../ir/tensor.ts";
+import type { Rounded } from "./grid.ts";
 import type { Layer } from "./layers.ts";
 import { type OpenGraph, observe, openValues, type Sample } from "./observe.ts";
 import type { Applied } from "./recipe.ts";
@@ -61,6 +62,18 @@ export function addSquares(to: Squares, e: Float32Array | Float64Array, a: Float
   }
   to.signal += s;
   to.noise += n;
+}
+
+/** Signal to noise of rounded weights, in dB. */
+export function roundingNoise(xs: Float64Array, { columns, block, steps, integers }: Rounded): number {
+  const blocks = Math.ceil(columns / block);
+  const real = Float64Array.from(integers, (q, i) => {
+    const { scale, zero } = steps[Math.floor(i / columns) * blocks + Math.floor((i % columns) / block)]!;
+    return (q - zero) * scale;
+  });
+  const squares: Squares = { signal: 0, noise: 0 };
+  addSquares(squares, xs, real);
+  return decibels(squares);
 }
 
 /** Runs both graphs on the samples. */

@@ -8,7 +8,7 @@ import { errors } from "./diagnostics.ts";
 import { gramsOf } from "./gram.ts";
 import { type Rounded, roundToNearest } from "./grid.ts";
 import { type Layer, layersOf, rowsOf } from "./layers.ts";
-import { accuracy, type Distance, distance } from "./measure.ts";
+import { accuracy, type Distance, distance, roundingNoise } from "./measure.ts";
 import type { OpenGraph } from "./observe.ts";
 import { limitsOf, stepsOf } from "./ranges.ts";
 import { type ActivationStep, applyRecipe, hasBlocks, type Recipe } from "./recipe.ts";
@@ -149,6 +149,8 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
           shape: l.node.inputs[l.weights]!.type.shape as readonly number[],
           dtype: isKept ? dtypeName(own) : "f32",
           block: isKept ? String(own.block) : "none",
+          symmetric: own.symmetric,
+          ...(isKept ? { rounding: roundingNoise(weightsOf(graph, l), weights.get(l)!) } : {}),
           ...(found ? { noise: found.noise.get(l)! } : {}),
         };
       }),

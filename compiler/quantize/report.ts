@@ -11,12 +11,17 @@ export interface LayerReport {
   readonly dtype: string;
   /** What shares a scale: "tensor", "channel", or weights in a block. */
   readonly block: string;
+  /** Whether zero is the middle of the levels. */
+  readonly symmetric: boolean;
+  /** Signal to noise of the weights themselves, in dB; absent where they stayed, and where the model came quantized. */
+  readonly rounding?: number;
   /** Signal to noise of the layer's result against the float model's on the calibration samples, in dB; absent without samples. */
   readonly noise?: number;
 }
 
 export interface QuantizationReport {
-  readonly scheme: Scheme;
+  /** What was asked for; absent where the model came quantized. */
+  readonly scheme?: Scheme;
   readonly layers: readonly LayerReport[];
   /** Bytes of the layers' weights with their scales, as a part of what they take as f32. */
   readonly size: number;

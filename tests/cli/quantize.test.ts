@@ -42,7 +42,7 @@ test("explain shows what each layer became, of an artifact too", async () => {
   await document(["compile", at("small.onnx"), "-o", folder, "--quantize", "int8-weights", "--calibrate", at("samples")]);
   const { quantization } = await document<Quantized>(["explain", folder]);
   expect(quantization.layers).toMatchObject([{ node: "conv", dtype: "i8", block: "channel" }]);
-  expect((await sparsec(["explain", folder])).stdout).toMatch(/conv +conv +16x16x3x3 +i8 +channel +\d\d\.\d/);
+  expect((await sparsec(["explain", folder])).stdout).toMatch(/conv +conv +16x16x3x3 +i8 +symmetric +channel +\d\d\.\d +\d\d\.\d/);
 });
 
 test("quantize writes an ONNX file, which compiles", async () => {
@@ -50,9 +50,12 @@ test("quantize writes an ONNX file, which compiles", async () => {
   const args = ["quantize", at("small.onnx"), "--scheme", "int4", "--calibrate", at("samples")];
   const written = await document<Quantized & { readonly file: string; readonly bytes: number }>(args);
   expect(written.file).toBe(file);
-  expect(written.quantization.scheme.name).toBe("int4");
+  expect(written.quantization.scheme?.name).toBe("int4");
   expect((await readFile(file)).length).toBe(written.bytes);
   expect((await sparsec(["run", file, "--random", "1"])).code).toBe(0);
+  expect((await sparsec(["explain", file])).stdout).toMatch(
+    /came quantized: 1 weights, 1 activations\n.*\n +conv +conv +16x16x3x3 +i8 +symmetric +tensor\n/,
+  );
   const again = await sparsec(["quantize", file, "--scheme", "int8", "--json"]);
   expect((JSON.parse(again.stdout) as Failed).error.code).toBe("already-quantized");
 });

@@ -168,6 +168,20 @@ describe("in a graph", () => {
     });
   });
 
+  test("the report tells the noise of the rounding itself", async () => {
+    const g = residual();
+    const { recipe, report } = await quantize(g, { scheme: "int4-weights", block: 32 }, {}, open);
+    const [before, after] = [g, applyRecipe(recipe).graph].map((x) => nodesOf(x, "conv").map((n) => n.inputs[1]!));
+    const rounded = interpret({ ...applyRecipe(recipe).graph, params: [], outputs: after! }, []);
+    expect(report.layers.filter((l) => l.op === "conv").map((l) => l.rounding)).toEqual(
+      before!.map((v, k) => {
+        const [w, q] = [constantOf(g, v).data as Float32Array, rounded[k]!.data as Float32Array];
+        const noiseOf = w.reduce((sum, x, i) => sum + (x - q[i]!) ** 2, 0);
+        return expect.closeTo(10 * Math.log10(w.reduce((sum, x) => sum + x * x, 0) / noiseOf), 3);
+      }),
+    );
+  });
+
   test("depthwise convolutions and both ends keep 8 bits", async () => {
     const { report } = await run({ scheme: "int4-weights" });
     expect(report.layers.map((l) => l.dtype)).toEqual(["i8", "i4", "i8", "i4", "i8"]);

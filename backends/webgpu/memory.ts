@@ -151,6 +151,15 @@ export function loadText(root: Root, memory: MemoryType, pointer: string, offset
       const lanes = [0, 1, 2, 3].map((n) => word(root, plus("i", n), of)).join(", ");
       return `${accessor(root, memory, () => `fn NAME(i: i32) -> vec4<${of}> { return vec4<${of}>(${lanes}); }`)}(${index})`;
     }
+    case "i8x4":
+    case "u8x4": {
+      const own = word(root, "i", "u32");
+      const lanes =
+        memory === "u8x4"
+          ? `vec4i((vec4u(${own}) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u))`
+          : `bitcast<vec4i>(vec4u(${own}) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)`;
+      return `${accessor(root, memory, () => `fn NAME(i: i32) -> vec4i { return ${lanes}; }`)}(${index})`;
+    }
     case "f16": {
       const pair = `bitcast<vec2<f16>>(${word(root, "i >> 2u", "u32")})`;
       const name = accessor(root, memory, () => `fn NAME(i: i32) -> f32 { return f32(${pair}[(u32(i) >> 1u) & 1u]); }`);
@@ -207,6 +216,11 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
       const of = SCALAR[memory];
       const lanes = ["x", "y", "z", "w"].map((c, n) => put(plus("i", n), `v.${c}`, of)).join(" ");
       return `${accessor(root, `put_${memory}`, () => `fn NAME(i: i32, v: vec4<${of}>) { ${lanes} }`)}(${index}, ${value});`;
+    }
+    case "i8x4":
+    case "u8x4": {
+      const bytes = put("i", "dot(vec4u(v) & vec4u(255u), vec4u(1u, 256u, 65536u, 16777216u))", "u32");
+      return `${accessor(root, "put_bytes", () => `fn NAME(i: i32, v: vec4i) { ${bytes} }`)}(${index}, ${value});`;
     }
     default: {
       const narrow = memory === "f16" ? NARROW.u16 : NARROW[memory];

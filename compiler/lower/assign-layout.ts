@@ -37,7 +37,7 @@ function slice(whole: Storage, axis: number, start: number, shape: readonly numb
   return { ...whole, name: `${whole.name}[${start}..]`, shape, offset, zeroed: whole.zeroed && axis <= 1, part: true };
 }
 
-/** `plain`: every value lies flat, or in a slice of one that does. */
+/** `plain`: every value lies flat, or in a slice of one that does; images of bytes pixel by pixel, without padding. */
 export function assignStorage(graph: Graph, plain = false): Assignment {
   const margins = new Map<Value, Margin>();
   const order = topological(graph.outputs);
@@ -52,7 +52,7 @@ export function assignStorage(graph: Graph, plain = false): Assignment {
   // A padded result spreads to what is concatenated into it, and to concatenations of padded operands.
   const concats = order.filter((n) => isConcat(n));
   const storages = new Map<Value, Storage>();
-  const bytes: ReadonlyMap<Value, Storage> = plain ? new Map() : assignPixels(graph);
+  const bytes: ReadonlyMap<Value, Storage> = assignPixels(graph, plain);
   const tokens: ReadonlyMap<Value, Storage> = plain ? new Map() : assignFeatures(graph, (v) => margins.has(v) || bytes.has(v));
   const pixelsOf = (v: Value): Storage | undefined => (isFree(graph, v.node) ? bytes.get(v) : undefined);
   const isAssigned = (v: Value): boolean => tokens.has(v) || pixelsOf(v) !== undefined || (margins.has(v) && isFree(graph, v.node));

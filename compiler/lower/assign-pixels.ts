@@ -18,8 +18,10 @@ function follows(g: Graph, n: Node): boolean {
   return isCompute(op) && op.elementwise !== undefined && op.elementwise !== false;
 }
 
-/** Storages of the values that had better lie so. */
-export function assignPixels(g: Graph): ReadonlyMap<Value, Storage> {
+const NONE: Margin = { rows: 0, columns: 0 };
+
+/** Storages of the values that had better lie so; `bare`: without the padding that windows reach into. */
+export function assignPixels(g: Graph, bare = false): ReadonlyMap<Value, Storage> {
   const margins = new Map<Value, { readonly margin: Margin; readonly fill: number }>();
   const storages = new Map<Value, Storage>();
   const order = topological(g.outputs);
@@ -37,7 +39,7 @@ export function assignPixels(g: Graph): ReadonlyMap<Value, Storage> {
       if ((input.type.shape.at(-1) as number) % 4 !== 0) storages.set(input, tokens(input.type));
       continue;
     }
-    const [margin, fill] = [marginOfWindows(product), fillOf(product)];
+    const [margin, fill] = [bare ? NONE : marginOfWindows(product), fillOf(product)];
     const padded = margin.rows > 0 || margin.columns > 0;
     const own = margins.get(input);
     // Paddings of several values cannot be shared: the second reader takes a copy.
@@ -50,22 +52,22 @@ export function assignPixels(g: Graph): ReadonlyMap<Value, Storage> {
     for (const r of node.results) if (isImage(r)) inPixels.add(r);
   }
   for (const v of inPixels) {
-    const { margin, fill } = margins.get(v) ?? { margin: { rows: 0, columns: 0 }, fill: 0 };
+    const { margin, fill } = margins.get(v) ?? { margin: NONE, fill: 0 };
     storages.set(v, pixels(v.type, margin, fill));
   }
   return storages;
 }
 
 /** The storage to which a product of bytes has its operand moved, where the one that it lies in will not do. */
-export function bytesReading(node: Node, v: Value, own: Storage, ops: OpSet): Storage | undefined {
+export function bytesReading(node: Node, v: Value, own: Storage, ops: OpSet, bare: boolean): Storage | undefined {
   const want = bytesWanted(node, ops);
   if (!want) return undefined;
   // What the epilogue reads of each channel, it reads of four neighbours at once.
   const beside = isImage(v) && v.node.op !== "const" && sameShape(v.type.shape, node.results[0]!.type.shape);
-  if (want.input !== v) return beside && own.strides[1] !== DTYPES[own.dtype].bytes ? pixels(v.type, { rows: 0, columns: 0 }) : undefined;
+  if (want.input !== v) return beside && own.strides[1] !== DTYPES[own.dtype].bytes ? pixels(v.type, NONE) : undefined;
   const { product } = want;
   if (product.op === "matmul")
     return own.strides[1] === 1 && own.strides[0]! % 4 === 0 && own.offset % 4 === 0 ? undefined : tokens(v.type);
-  const [margin, fill] = [marginOfWindows(product), fillOf(product)];
+  const [margin, fill] = [bare ? NONE : marginOfWindows(product), fillOf(product)];
   return holdsPixels(own, margin, fill) ? undefined : pixels(v.type, margin, fill);
 }

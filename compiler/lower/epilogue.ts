@@ -52,7 +52,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: 
   const operands = [...used].filter((v) => !isImmediate(c.constantOf(v)));
   const names = new Map(operands.map((v, k) => [v, `e${k}`]));
 
-  const tame = c.packed && isTame(u.nodes, u.operands, c.constantOf);
+  const tame = c.vectors && isTame(u.nodes, u.operands, c.constantOf);
   const saturated = tame ? saturatedOf(u, anchor, largest, c) : undefined;
   const apply: Epilogue["apply"] = (acc, site, keep, scope) => {
     const em = new Emitter();
@@ -71,7 +71,6 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: 
     const lowering = new ElementLowering(em, {
       ops: c.ops,
       source,
-      packed: c.packed,
       tame,
       saturated,
       ...(site.lanes === 4 ? { lane: LANE } : {}),

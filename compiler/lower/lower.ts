@@ -175,10 +175,11 @@ class GraphLowering {
     if (this.#layout.inPlace(node)) return this.#concat(node);
     const { device } = this.#can;
     const own = new Map(
-      (device ? [] : unit.operands).flatMap((v) => {
+      unit.operands.flatMap((v) => {
         const own = this.place(v).storage;
         const result = this.#env.get(node.results[0]!)!.storage;
-        const storage = bytesReading(node, v, own, this.#graph.ops) ?? readingOf(unit, v, own, result, this.#graph.ops);
+        const bytes = bytesReading(node, v, own, this.#graph.ops, device !== undefined);
+        const storage = bytes ?? (device ? undefined : readingOf(unit, v, own, result, this.#graph.ops));
         return storage ? [[v, this.#in(v, storage, node)] as const] : [];
       }),
     );
@@ -195,8 +196,7 @@ class GraphLowering {
   #context(own: ReadonlyMap<Value, Place> = new Map()): GenericContext {
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const vectors = this.#can.vectors.length > 0;
-    const packed = vectors && this.#can.device === undefined;
-    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors, packed };
+    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors };
   }
 
   #attention(a: Attention): void {

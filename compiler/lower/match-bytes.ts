@@ -74,7 +74,7 @@ function largestSum(weights: Int16Array, outputs: number, bias: Int32Array | und
 
 export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   // Without vectors, a loop nest of plain integers is as good.
-  const node = c.packed ? byteProduct(u, c.ops) : undefined;
+  const node = c.vectors ? byteProduct(u, c.ops) : undefined;
   if (!node) return undefined;
   const [x, w, b] = node.inputs;
   const [weights, bias] = [constantOperand(u, w, c)!, constantOperand(u, b, c)];

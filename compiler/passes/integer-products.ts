@@ -8,11 +8,8 @@ export const integerProducts = definePass({
   name: "integer-products",
   doc: "Takes convolutions and matrix products of dequantized values by dequantized constants as products of the 8-bit integers, with one scale for each output.",
   exactness: "bounded",
-  invariant:
-    "where only hosts are to run it, no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
+  invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
   run(g, ctx) {
-    // Devices have kernels for products of floats, and none yet for those of bytes.
-    if (ctx.targets.devices.length > 0) return settle("integer-products", g, dequantizedConstants, ctx.trace);
     const integers = settle("integer-products", g, [...quantizedMoves, ...integerProductRules], ctx.trace);
     return settle("integer-products", integers, dequantizedConstants, ctx.trace);
   },

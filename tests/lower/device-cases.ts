@@ -53,14 +53,16 @@ const compiled = async (graph: Graph) => {
   return { artifact, names };
 };
 
+type Mode = "exact" | "bounded";
+
 /** Expects the kernels named, first of all, the reference's results of them, and valid WGSL. */
-export async function checkDevice({ graph, inputs }: DeviceCase, kernels: readonly string[]): Promise<void> {
+export async function checkDevice({ graph, inputs }: DeviceCase, kernels: readonly string[], mode: Mode = "bounded"): Promise<void> {
   expect(
     kernelsOf(graph)
       .map((k) => k.kernel)
       .slice(0, kernels.length),
   ).toEqual(kernels);
-  expect(difference(runLowered(graph, inputs, can), interpret(graph, inputs), "bounded")).toBeUndefined();
+  expect(difference(runLowered(graph, inputs, can), interpret(graph, inputs), mode)).toBeUndefined();
   if (!validator) return;
   const { artifact } = await compiled(graph);
   for (const { code } of artifact.manifest.variants)
@@ -72,7 +74,7 @@ export async function checkDevice({ graph, inputs }: DeviceCase, kernels: readon
 }
 
 /** Many graphs as one, on a software driver: a test where there is one. */
-export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly Value[])[]): void {
+export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly Value[])[], mode: Mode = "bounded"): void {
   const reason = webgpuSkipped();
   const title = "all of these on a software driver";
   if (reason !== undefined) return void test.skip(`${title} (${reason})`, () => {});
@@ -84,9 +86,7 @@ export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly V
       const model = await load(artifact, { device: `webgpu:${variant}`, executors: [webgpuExecutor] });
       try {
         const results = await model.run(Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs);
-        expect(names.map((name, k) => difference([results[name]! as Tensor], [expected[k]!], "bounded"))).toEqual(
-          names.map(() => undefined),
-        );
+        expect(names.map((name, k) => difference([results[name]! as Tensor], [expected[k]!], mode))).toEqual(names.map(() => undefined));
       } finally {
         model.dispose();
       }
@@ -98,7 +98,7 @@ export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly V
 export function lowerLast({ graph }: DeviceCase, template: (u: Unit, c: GenericContext) => Lowered | undefined): Lowered {
   const constantOf = (v: Value): Tensor | undefined =>
     v.node.op === "const" ? graph.weights.get(v.node.attrs["ref"] as string) : undefined;
-  const context = { ops: graph.ops, storageOf: (v: Value) => flat(v.type), constantOf, vectors: true, packed: false };
+  const context = { ops: graph.ops, storageOf: (v: Value) => flat(v.type), constantOf, vectors: true };
   return template(unitOf(graph.outputs[0]!.node), context)!;
 }
 

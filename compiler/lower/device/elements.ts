@@ -1,7 +1,7 @@
 // The generic lowering for devices: a thread for each element of a result, or for a few neighbours, from the meaning of the operators.
 
-import { add, and, i32, lt, min, mul, pointer, splat, store, team } from "../../../ir/kernel/build.ts";
-import { type Expr, type Func, isVector, MEMORY_BYTES, type Param } from "../../../ir/kernel/types.ts";
+import { add, and, i32, lt, mul, pointer, splat, store, team } from "../../../ir/kernel/build.ts";
+import { type Expr, type Func, isVector, type Param } from "../../../ir/kernel/types.ts";
 import { mapFunc } from "../../../ir/kernel/walk.ts";
 import { isStatic } from "../../../ir/types.ts";
 import { ElementLowering } from "../generic/element.ts";
@@ -12,12 +12,11 @@ import { NotVectorizable } from "../generic/lanes.ts";
 import { memoryOf, type Storage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
-import { fours, isWhole } from "./fours.ts";
+import { fours } from "./fours.ts";
+import { wordsOf } from "./words.ts";
 
 /** Threads of a workgroup that share nothing. */
 export const SIZE = 64;
-/** Bytes of the least that a device stores. */
-const WORD = 4;
 const LANE = "lane";
 
 /** One result of a unit, as a kernel in the making. */
@@ -72,28 +71,13 @@ function inFours(f: Frame, c: GenericContext): Work | undefined {
 /** A whole word to a thread, where several elements lie in one. */
 function inWords(f: Frame): Work | undefined {
   const { u, em, storage } = f;
-  const size = MEMORY_BYTES[memoryOf(storage.dtype)];
-  const out = u.node.results[f.result]!;
-  if (size >= WORD || !isStatic(out.type) || !isWhole(storage)) return undefined;
-  const [each, count] = [WORD / size, product(storage.shape)];
+  const words = isStatic(u.node.results[f.result]!.type) ? wordsOf(storage) : undefined;
+  if (!words) return undefined;
   const lowering = f.lowering();
-  const axes = [...storage.shape.keys()];
   return {
-    count: Math.ceil(count / each),
-    why: `a thread for ${each} elements`,
-    emit: (number) => {
-      const first = em.named("n", mul(number, i32(each)));
-      const values = Array.from({ length: each }, (_, k) => {
-        // Behind the last element is room: the last one stands there again.
-        const next = add(first, i32(k));
-        const own = em.named("n", k === 0 || count % each === 0 ? next : min(next, i32(count - 1)));
-        return em.keep(lowering.value(u.roots[f.result]!, em.coordinates(own, storage.shape, axes)));
-      });
-      values.forEach((value, k) => {
-        const { ptr, offset } = em.address(f.y, add(mul(number, i32(WORD)), i32(k * size)));
-        em.emit(store(memoryOf(storage.dtype), ptr, value, offset));
-      });
-    },
+    count: words.count,
+    why: `a thread for ${words.each} elements`,
+    emit: (number) => words.store(em, f.y, number, (coords) => lowering.value(u.roots[f.result]!, coords)),
   };
 }
 

@@ -5,6 +5,7 @@ import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
 import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
+import { deviceBytes } from "./bytes.ts";
 import { deviceConv } from "./conv.ts";
 import { deviceDepthwise } from "./conv-depthwise.ts";
 import { deviceConvTranspose } from "./conv-transpose.ts";
@@ -15,6 +16,7 @@ import { lowerRows } from "./rows.ts";
 import { lowerSparse } from "./sparse.ts";
 
 const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [
+  deviceBytes,
   deviceDepthwise,
   deviceConvVector,
   deviceConv,

@@ -12,16 +12,16 @@ import {
   load,
   lt,
   mul,
-  splat,
   store,
   team,
   variable,
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, SharedArray } from "../../../ir/kernel/types.ts";
 import { Emitter } from "../generic/emitter.ts";
+import { type Arithmetic, floats } from "./arithmetic.ts";
 import { joined, type Seats } from "./join.ts";
-import { type Reach, type Side, zero4 } from "./operand.ts";
-import { transposed } from "./product.ts";
+import type { Reach, Side } from "./operand.ts";
+import { type Start, transposed } from "./product.ts";
 import type { Put } from "./put.ts";
 
 /** Fours of results of a workgroup, and threads that share the depth of each. */
@@ -63,8 +63,10 @@ export interface VectorProduct {
   readonly put: Put;
   /** Whether threads that run in step can swap. */
   readonly swaps: boolean;
-  /** First summands of four results (f32x4). */
-  readonly start?: (em: Emitter, batch: Expr, quad: Expr) => Expr;
+  /** Floats, where left out; words by a matrix that is not deep. */
+  readonly arithmetic?: Arithmetic;
+  /** First summands of four results. */
+  readonly start?: Start;
 }
 
 /** The sum of what threads of a team hold, two by two, by way of places in shared memory; for the team's first thread. */
@@ -75,16 +77,17 @@ function addedUp(
   place: (thread: Expr) => { readonly ptr: Expr; readonly offset: number },
 ): Expr {
   if (threads === 1) return value;
+  const four = value.type as Arithmetic["vector"];
   const sum = em.mutable("sum", value);
   const mine = place(thread);
-  em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
+  em.emit(store(four, mine.ptr, sum.read, mine.offset));
   em.loop("round", i32(0), i32(Math.log2(threads)), 1, (round) => {
     const half = em.named("half", binary("shr", i32(threads / 2), round));
     em.emit(barrier);
     em.branch(lt(thread, half), () => {
       const other = place(add(thread, half));
-      sum.assign(add(sum.read, load("f32x4", other.ptr, other.offset)));
-      em.emit(store("f32x4", mine.ptr, sum.read, mine.offset));
+      sum.assign(add(sum.read, load(four, other.ptr, other.offset)));
+      em.emit(store(four, mine.ptr, sum.read, mine.offset));
     });
   });
   return sum.read;
@@ -92,12 +95,12 @@ function addedUp(
 
 /** The functions of the product, its entry last. */
 export function vectorProduct(p: VectorProduct): readonly Func[] {
-  const { matrix, vector, put } = p;
+  const { matrix, vector, put, arithmetic = floats } = p;
   const { quads, slices } = p.tiling;
   const em = new Emitter();
   const params = [...matrix.params, ...vector.params, ...put.params];
   for (const x of params) em.parameter(x.name, x.type);
-  const array: SharedArray = { name: "sums", memory: "f32x4", length: quads * slices };
+  const array: SharedArray = { name: "sums", memory: arithmetic.vector, length: quads * slices };
   em.parameter(array.name, "ptr");
   const groups = [p.batches, Math.ceil(p.results / (4 * quads))];
   const [batch, first] = em.coordinates(team("group"), groups, [0, 1]) as [Expr, Expr];
@@ -110,14 +113,14 @@ export function vectorProduct(p: VectorProduct): readonly Func[] {
     matrix.deep ? matrix.open(em, batch, add(mul(quad, i32(4)), i32(k))) : k === 0 && matrix.open(em, batch, quad),
   );
   const given = vector.open(em, batch, i32(0));
-  const sums = [0, 1, 2, 3].slice(0, matrix.deep ? 4 : 1).map(() => em.mutable("acc", zero4));
+  const sums = [0, 1, 2, 3].slice(0, matrix.deep ? 4 : 1).map(() => em.mutable("acc", arithmetic.zero));
   em.loop("step", i32(0), i32(Math.ceil(p.depth / (4 * slices))), 1, (step) => {
     const at = add(mul(step, i32(slices)), slice);
     const x = given(at);
     const read = lines[0] as (depth: Expr) => Expr;
     for (let k = 0; k < 4; k++) {
       if (matrix.deep) sums[k]!.assign(fma((lines[k] as typeof read)(at), x, sums[k]!.read));
-      else sums[0]!.assign(fma(splat("f32x4", extract(x, k)), read(add(mul(at, i32(4)), i32(k))), sums[0]!.read));
+      else sums[0]!.assign(arithmetic.multiplyAdd(extract(x, k), read(add(mul(at, i32(4)), i32(k))), sums[0]!.read));
     }
   });
   const columns = matrix.deep
@@ -140,5 +143,5 @@ export function vectorProduct(p: VectorProduct): readonly Func[] {
   if (slices > 1) em.branch(compare("eq", slice, i32(0)), put4);
   else put4();
   const grid = { workgroups: groups.reduce((a, b) => a * b, 1), size: quads * slices, shared: slices > 1 ? [array] : [] };
-  return [put.func, { name: p.name, doc: p.doc, params, body: em.body, grid }];
+  return [put.func, ...arithmetic.functions, { name: p.name, doc: p.doc, params, body: em.body, grid }];
 }

@@ -1,11 +1,12 @@
 // The two sides of a product as threads of a device read them: four elements at a time, zeros beyond the ends.
 
-import { add, and, f32, i32, load, lt, mul, pointer, replace, splat, variable } from "../../../ir/kernel/build.ts";
+import { add, and, i32, load, lt, mul, pointer, replace, variable } from "../../../ir/kernel/build.ts";
 import type { Expr, Param } from "../../../ir/kernel/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 import type { Emitter } from "../generic/emitter.ts";
 import type { Storage } from "../storage.ts";
 import type { Binding } from "../template.ts";
+import { type Arithmetic, floats } from "./arithmetic.ts";
 import { bytesAt, extentOf, isAligned, type Span, vectorsOf } from "./span.ts";
 
 /**
@@ -35,19 +36,23 @@ export interface Reach {
   readonly depth: number;
 }
 
-export const zero4: Expr = splat("f32x4", f32(0));
-
-/** `read` where all of `when` hold, else zeros. */
-export function guarded(em: Emitter, when: readonly Expr[], read: () => Expr): Expr {
+/** `read` where all of `when` hold, else four of `outside`. */
+export function guarded(em: Emitter, when: readonly Expr[], read: () => Expr, outside = floats.zero): Expr {
   if (when.length === 0) return em.named("v", read());
-  const value = em.mutable("v", zero4);
+  const value = em.mutable("v", outside);
   em.branch(when.reduce(and), () => value.assign(read()));
   return value.read;
 }
 
-/** Four elements read one by one; `conditions` may leave some of them zero. */
-export function gathered(em: Emitter, lane: (lane: number) => { readonly when: readonly Expr[]; readonly read: () => Expr }): Expr {
-  const value = em.mutable("v", zero4);
+/** An element, where all of `when` hold. */
+export interface Reading {
+  readonly when: readonly Expr[];
+  readonly read: () => Expr;
+}
+
+/** Four elements read one by one; what is not there is `outside`. */
+export function gathered(em: Emitter, lane: (lane: number) => Reading, outside = floats.zero): Expr {
+  const value = em.mutable("v", outside);
   for (let k = 0; k < 4; k++) {
     const { when, read } = lane(k);
     const put = (): void => value.assign(replace(value.read, k, read()));
@@ -71,7 +76,14 @@ export const isDeep = (m: Matrices): boolean => {
 };
 
 /** Matrices anywhere in memory. `always`: fours along the depth, whatever is faster. */
-export function strided(name: string, binding: Binding, m: Matrices, reach: Reach, always?: "deep"): Side {
+export function strided(
+  name: string,
+  binding: Binding,
+  m: Matrices,
+  reach: Reach,
+  always?: "deep",
+  { element: one, vector, zero }: Arithmetic = floats,
+): Side {
   const axis = vectorAxis(m);
   const deep = always !== undefined || isDeep(m);
   const [lines, depths] = [extentOf(m.line), extentOf(m.depth)];
@@ -79,7 +91,7 @@ export function strided(name: string, binding: Binding, m: Matrices, reach: Reac
   const vectors = axis === (deep ? "depth" : "line");
   const element = (em: Emitter, bytes: Expr): Expr => {
     const { ptr: at, offset } = em.address(ptr, bytes);
-    return load(vectors ? "f32x4" : "f32", at, offset);
+    return load(vectors ? vector : one, at, offset);
   };
   const [line, depth] = [vectors && !deep ? vectorsOf(m.line)! : m.line, vectors && deep ? vectorsOf(m.depth)! : m.depth];
   const lineBound = lines % reach.lines === 0 ? undefined : i32(extentOf(line));
@@ -92,17 +104,17 @@ export function strided(name: string, binding: Binding, m: Matrices, reach: Reac
     open(em, batch, first) {
       const base = add(i32(m.offset), bytesAt(m.batch, batch));
       const at = (l: Expr, d: Expr): Expr => add(add(base, bytesAt(line, l)), bytesAt(depth, d));
-      const read = (l: Expr, d: Expr) => ({
+      const read = (l: Expr, d: Expr): Reading => ({
         when: [...within(l, lineBound), ...within(d, depthBound)],
         read: () => element(em, at(l, d)),
       });
       if (vectors)
         return (d) => {
           const { when, read: get } = read(first, d);
-          return guarded(em, when, get);
+          return guarded(em, when, get, zero);
         };
       const fours = (x: Expr, lane: number): Expr => add(mul(x, i32(4)), i32(lane));
-      return (d) => gathered(em, (lane) => (deep ? read(first, fours(d, lane)) : read(fours(first, lane), d)));
+      return (d) => gathered(em, (lane) => (deep ? read(first, fours(d, lane)) : read(fours(first, lane), d)), zero);
     },
   };
 }

@@ -7,7 +7,6 @@ import {
   compare,
   div,
   extract,
-  fma,
   i32,
   load,
   lt,
@@ -22,7 +21,8 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, SharedArray } from "../../../ir/kernel/types.ts";
 import { Emitter } from "../generic/emitter.ts";
-import { type Side, zero4 } from "./operand.ts";
+import { type Arithmetic, floats } from "./arithmetic.ts";
+import type { Side } from "./operand.ts";
 import type { Put } from "./put.ts";
 import { type Tiling, threadsOf } from "./tiling.ts";
 
@@ -37,11 +37,17 @@ export interface Product {
   readonly right: Side;
   readonly tiling: Tiling;
   readonly put: Put;
-  /** First summands of four rows (f32x4): the same along a row. */
-  readonly start?: (em: Emitter, batch: Expr, quad: Expr) => Expr;
+  /** Floats, where left out. */
+  readonly arithmetic?: Arithmetic;
+  /** First summands of four rows, the same along a row; or of four columns. */
+  readonly start?: Start;
+  readonly startOf?: "rows" | "columns";
 }
 
-/** Columns of four f32x4 rows. */
+/** Reads what the sums of four results start with. */
+export type Start = (em: Emitter, batch: Expr, quad: Expr) => Expr;
+
+/** Columns of four rows of four. */
 export function transposed(em: Emitter, rows: readonly Expr[]): Expr[] {
   const [a, b, c, d] = rows as [Expr, Expr, Expr, Expr];
   const pick = (x: Expr, y: Expr, lanes: readonly number[]): Expr => em.named("t", shuffle(x, y, lanes));
@@ -56,7 +62,7 @@ interface Tile {
   readonly length: number;
   /** Reads this thread's part of the tile that starts at depth `round` tiles, and gives the statements that share it. */
   fetch(round: Expr): () => void;
-  /** For `step` depths from slice-wide number `at` on: the f32x4 of four lines (or, deep, of four depths) `k` of quad `quad`. */
+  /** For `step` depths from slice-wide number `at` on: the four lines (or, deep, four depths) `k` of quad `quad`. */
   read(quad: Expr, at: Expr, k: number): Expr;
 }
 
@@ -64,17 +70,25 @@ interface Tile {
 const SHARED = "tile";
 const vector = (em: Emitter, index: Expr): { readonly ptr: Expr; readonly offset: number } =>
   em.address(variable(SHARED, "ptr"), mul(index, i32(16)));
-const readVector = (em: Emitter, index: Expr): Expr => {
+const readVector = (em: Emitter, index: Expr, memory: Arithmetic["vector"]): Expr => {
   const { ptr, offset } = vector(em, index);
-  return em.named("s", load("f32x4", ptr, offset));
+  return em.named("s", load(memory, ptr, offset));
 };
 const writeVector = (em: Emitter, index: Expr, value: Expr): void => {
   const { ptr, offset } = vector(em, index);
-  em.emit(store("f32x4", ptr, value, offset));
+  em.emit(store(value.type as Arithmetic["vector"], ptr, value, offset));
 };
 
 /** The tile whose vectors start at number `from`. */
-function tileOf(em: Emitter, from: number, side: Side, extent: number, t: Tiling, batch: Expr, first: Expr, rank: Expr): Tile {
+function tileOf(
+  em: Emitter,
+  from: number,
+  side: Side,
+  extent: number,
+  t: Tiling,
+  memory: Arithmetic["vector"],
+  [batch, first, rank]: readonly [batch: Expr, first: Expr, rank: Expr],
+): Tile {
   const threads = threadsOf(t);
   const quads = extent / 4;
   const along = t.depth / 4;
@@ -107,14 +121,15 @@ function tileOf(em: Emitter, from: number, side: Side, extent: number, t: Tiling
       const index = side.deep
         ? add(add(mul(quad, i32(t.depth + 1)), i32(k * along)), at)
         : add(add(mul(at, i32(quads)), quad), i32(k * quads));
-      return readVector(em, add(index, i32(from)));
+      return readVector(em, add(index, i32(from)), memory);
     },
   };
 }
 
 /** The functions of a tiled product, its entry last. */
 export function tiledProduct(p: Product): readonly Func[] {
-  const { left, right, tiling: t, put } = p;
+  const { left, right, tiling: t, put, arithmetic = floats } = p;
+  const { vector: four, zero } = arithmetic;
   const em = new Emitter();
   const params = [...left.params, ...right.params, ...put.params];
   for (const x of params) em.parameter(x.name, x.type);
@@ -126,17 +141,19 @@ export function tiledProduct(p: Product): readonly Func[] {
   const [slice, y, x] = em.coordinates(rank, [t.slices, down, across], [0, 1, 2]) as [Expr, Expr, Expr];
   const firstRow = mul(tileRow, i32(t.rows / 4));
   const firstColumn = mul(tileColumn, i32(t.columns / 4));
-  const a = tileOf(em, 0, left, t.rows, t, batch, firstRow, rank);
-  const b = tileOf(em, a.length, right, t.columns, t, batch, firstColumn, rank);
+  const a = tileOf(em, 0, left, t.rows, t, four, [batch, firstRow, rank]);
+  const b = tileOf(em, a.length, right, t.columns, t, four, [batch, firstColumn, rank]);
 
   const rowQuads = Array.from({ length: t.high }, (_, h) => add(y, i32(h * down)));
   const columnQuads = Array.from({ length: t.wide }, (_, g) => add(x, i32(g * across)));
-  const starts = rowQuads.map((q) => p.start && em.named("b", p.start(em, batch, add(firstRow, q))));
+  const byColumns = p.startOf === "columns";
+  const [quads, firstQuad] = byColumns ? [columnQuads, firstColumn] : [rowQuads, firstRow];
+  const starts = quads.map((q) => p.start && em.named("b", p.start(em, batch, add(firstQuad, q))));
   const sums = rowQuads.map((_, h) =>
     [0, 1, 2, 3].map((i) =>
-      columnQuads.map(() => {
-        const first = starts[h] && splat("f32x4", extract(starts[h], i));
-        return em.mutable("acc", !first ? zero4 : t.slices === 1 ? first : select(compare("eq", slice, i32(0)), first, zero4));
+      columnQuads.map((_, g) => {
+        const first = byColumns ? starts[g] : starts[h] && splat(four, extract(starts[h], i));
+        return em.mutable("acc", !first ? zero : t.slices === 1 ? first : select(compare("eq", slice, i32(0)), first, zero));
       }),
     ),
   );
@@ -164,7 +181,7 @@ export function tiledProduct(p: Product): readonly Func[] {
           four.forEach((row, i) =>
             row.forEach((acc, g) => {
               const factor = left.deep ? extract(rows[h]![i]!, j) : extract(rows[h]![j]!, i);
-              acc.assign(fma(splat("f32x4", factor), columns[g]![j]!, acc.read));
+              acc.assign(arithmetic.multiplyAdd(factor, columns[g]![j]!, acc.read));
             }),
           ),
         );
@@ -193,14 +210,14 @@ export function tiledProduct(p: Product): readonly Func[] {
     em.loop("r", i32(0), i32(4 / t.slices), 1, (r) => {
       const row = add(mul(slice, i32(4 / t.slices)), r);
       const parts = Array.from({ length: t.slices }, (_, s) =>
-        readVector(em, add(add(mul(row, i32(members)), mine), i32(4 * s * members))),
+        readVector(em, add(add(mul(row, i32(members)), mine), i32(4 * s * members)), four),
       );
       put4(parts.reduce(add), line(row), columnQuads[0]!);
     });
   }
   const length = Math.max(a.length + b.length, t.slices === 1 ? 0 : 4 * threadsOf(t));
-  const shared: SharedArray = { name: SHARED, memory: "f32x4", length };
+  const shared: SharedArray = { name: SHARED, memory: four, length };
   const grid = { workgroups: tiles.reduce((n, d) => n * d, 1), size: threadsOf(t), shared: [shared] };
   const entry: Func = { name: p.name, doc: p.doc, params, body: em.body, grid };
-  return [put.func, entry];
+  return [put.func, ...arithmetic.functions, entry];
 }

@@ -58,21 +58,21 @@ export function unravel(index: Expr, shape: readonly number[]): Expr[] {
 export const bytesAt = (span: Span, index: Expr): Expr =>
   linear(unravel(index, span.shape).reduce<Expr>((sum, x, axis) => add(sum, mul(x, i32(span.strides[axis]!))), i32(0)));
 
-/** A span of four-byte neighbours as one of vectors of four, or undefined where they do not come in whole, aligned vectors. */
-export function vectorsOf(span: Span): Span | undefined {
+/** A span of neighbours, of `size` bytes each, as one of vectors of four, or undefined where they do not come in whole, aligned vectors. */
+export function vectorsOf(span: Span, size = 4): Span | undefined {
   const last = span.shape.length - 1;
   if (
     last < 0 ||
-    span.strides[last] !== 4 ||
+    span.strides[last] !== size ||
     span.shape[last]! % 4 !== 0 ||
-    !isAligned({ shape: [], strides: span.strides.slice(0, last) })
+    !isAligned({ shape: [], strides: span.strides.slice(0, last) }, size)
   )
     return undefined;
-  return spanOf([...span.shape.slice(0, last), span.shape[last]! / 4], [...span.strides.slice(0, last), 16]);
+  return spanOf([...span.shape.slice(0, last), span.shape[last]! / 4], [...span.strides.slice(0, last), 4 * size]);
 }
 
 /** Whether all steps are of whole vectors. */
-export const isAligned = (span: Span): boolean => span.strides.every((s) => s % 16 === 0);
+export const isAligned = (span: Span, size = 4): boolean => span.strides.every((s) => s % (4 * size) === 0);
 
 /** The same in elements of four bytes, whose sums may be kept and are seen to be whole elements all the same. */
 export const inElements = (span: Span): Span => ({ shape: span.shape, strides: span.strides.map((s) => s / 4) });

@@ -31,8 +31,6 @@ export interface ElementOptions {
   readonly source: (v: Value) => Source;
   /** The variable that the four lanes count along, when four are wanted. */
   readonly lane?: string;
-  /** Whether four neighbouring bytes can be loaded as lanes. */
-  readonly packed?: boolean | undefined;
   /** Whether no value is NaN. */
   readonly tame?: boolean | undefined;
   /** The `quantize` of moderate values whose bounds are left to what stores its result, if there is one. */

@@ -121,8 +121,7 @@ export class ElementLowering {
     const step = coefficient(bytes, this.#options.lane!, (e) => this.#mentionsLane(e));
     if (step === 0) return false;
     const memory = memoryOf(storage.dtype);
-    const narrow = this.#options.packed === true && PACKED_FOUR[memory] !== undefined;
-    if (step !== MEMORY_BYTES[memory] || (memory !== "f32" && memory !== "i32" && !narrow)) throw new NotVectorizable();
+    if (step !== MEMORY_BYTES[memory] || (memory !== "f32" && memory !== "i32" && !PACKED_FOUR[memory])) throw new NotVectorizable();
     return true;
   }
 

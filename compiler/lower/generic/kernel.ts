@@ -23,8 +23,6 @@ export interface GenericContext {
   readonly constantOf: (v: Value) => Tensor | undefined;
   /** Whether the target has vectors. */
   readonly vectors: boolean;
-  /** Whether bytes in memory can be lanes of its vectors. */
-  readonly packed: boolean;
 }
 
 /** A constant of one element becomes a number in the code. */
@@ -60,12 +58,11 @@ function build(
   const inner = laneAxisFor(u, result, c, lanes);
   const order = [...walk(storage).filter((axis) => axis !== inner), ...(inner === undefined ? [] : [inner])];
   const source = sources(u, c, ptrs);
-  const tame = c.packed && isTame(u.nodes, u.operands, c.constantOf);
+  const tame = c.vectors && isTame(u.nodes, u.operands, c.constantOf);
   const lowering = (lane?: string) =>
     new ElementLowering(em, {
       ops: c.ops,
       source,
-      packed: c.packed,
       tame,
       ...(lane === undefined ? {} : { lane }),
       fault: (sentence) => {
@@ -81,7 +78,7 @@ function build(
     em.emit(store(as, ptr, value, offset));
   };
   const point = (coords: readonly Expr[]): void => put(coords, scalar.value(u.roots[result]!, coords));
-  const packed = c.packed ? PACKED_FOUR[memory] : undefined;
+  const packed = c.vectors ? PACKED_FOUR[memory] : undefined;
   const vectorType: VectorType | undefined = memory === "f32" ? "f32x4" : memory === "i32" || packed ? "i32x4" : undefined;
   const apart = inner !== undefined && storage.strides[inner] !== MEMORY_BYTES[memory];
 
@@ -135,7 +132,7 @@ function laneAxisFor(u: Unit, result: number, c: GenericContext, lanes: Lanes): 
     s.strides[axis] === MEMORY_BYTES[memoryOf(s.dtype)] &&
     typeof out.type.shape[axis] === "number" &&
     (out.type.shape[axis] as number) >= 4;
-  if (memory !== "f32" && memory !== "i32" && !(c.packed && PACKED_FOUR[memory])) return undefined;
+  if (memory !== "f32" && memory !== "i32" && !(c.vectors && PACKED_FOUR[memory])) return undefined;
   if (lanes === "result") {
     const axis = walk(storage).at(-1);
     return fits(axis, storage) ? axis : undefined;

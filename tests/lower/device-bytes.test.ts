@@ -1,0 +1,101 @@
+// Products of bytes on a device against the reference, bit for bit: sums and requantized, in the interpreter and on a driver, with and
+// without dot products of packed bytes.
+
+import { describe, test } from "vitest";
+import type { DType } from "../../ir/dtype.ts";
+import type { Value } from "../../ir/graph.ts";
+import type { Sketch } from "../conformance/sketch.ts";
+import { attrs, bytes, convOf, convs, product, requantized, weights } from "./byte-cases.ts";
+import { checkDevice, deviceCase, testOnDriver } from "./device-cases.ts";
+
+type Build = (s: Sketch) => Value | readonly Value[];
+
+/** Expects the reference's bits of sums and of what quantized networks make of them, by kernels of one name; on a driver, of all at once. */
+function both(cases: readonly (readonly [name: string, kernel: string, sums: (s: Sketch) => Value])[]): void {
+  const builds = cases.flatMap(([name, kernel, sums]): Build[] => {
+    const steps: Build = (s) => requantized(s, sums(s));
+    test(`${name}: sums`, () => checkDevice(deviceCase(sums), [kernel], "exact"));
+    test(`${name}: requantized`, () => checkDevice(deviceCase(steps), [kernel], "exact"));
+    return [sums, steps];
+  });
+  testOnDriver(builds, "exact");
+}
+
+/** Every element the same, and every weight: the largest sums there are. */
+const extreme = (x: number, w: number, dtype: DType) => (s: Sketch) => {
+  const all = (n: number, value: number): number[] => Array.from({ length: n }, () => value);
+  const own = attrs(1, { fill: x });
+  return s.op("conv", [s.input("u8", [1, 36, 3, 3], all(36 * 9, x)), s.constant(dtype, [5, 36, 3, 3], all(5 * 36 * 9, w))], own);
+};
+
+describe("convolutions", () => {
+  const more: typeof convs = [
+    ["channels by 16", { c: 32, h: 6, w: 7, m: 20, attrs: { fill: 128 } }],
+    ["groups of whole words", { n: 2, c: 16, h: 5, w: 6, m: 24, attrs: { group: 2, fill: 9 } }],
+    ["deep", { c: 260, h: 5, w: 5, m: 8, kernel: 1 }],
+  ];
+  const kernel = (name: string): string => (name.startsWith("depthwise") ? "conv_u8_depthwise" : "conv_u8_tiled");
+  both([
+    ...[...convs, ...more].map(([name, k]) => [name, kernel(name), (s: Sketch) => convOf(s, k)] as const),
+    ["one place", "conv_u8_vector", (s) => convOf(s, { c: 70, h: 1, w: 1, m: 18, kernel: 1 })],
+    ["one place, weights of 9 bits", "conv_u8_vector", (s) => convOf(s, { c: 32, h: 1, w: 1, m: 5, kernel: 1, dtype: "i16" })],
+    ...[0, 255].flatMap((x) => [-128, 127].map((w) => [`${x} by ${w} throughout`, "conv_u8_tiled", extreme(x, w, "i8")] as const)),
+    ...[-255, 255].map((w) => [`255 by ${w} throughout`, "conv_u8_tiled", extreme(255, w, "i16")] as const),
+  ]);
+});
+
+describe("matrices", () => {
+  const shapes = [
+    [1, 16, 10],
+    [1, 300, 33],
+    [5, 24, 16],
+    [7, 30, 33],
+    [70, 64, 66],
+  ] as const;
+  both([
+    ...shapes.map(
+      (shape) => [shape.join(" x "), `matmul_u8_${shape[0] === 1 ? "vector" : "tiled"}`, (s: Sketch) => product(s, shape)] as const,
+    ),
+    ["weights of 9 bits", "matmul_u8_tiled", (s) => product(s, [6, 20, 12], "i16")],
+  ]);
+});
+
+describe("what lies around products", () => {
+  const around: readonly (readonly [string, Build])[] = [
+    [
+      "what is added, and a second convolution that pads otherwise",
+      (s) => {
+        const sums = convOf(s, { c: 8, h: 6, w: 5, m: 12, attrs: { fill: 4 } });
+        const y = requantized(s, sums, bytes(s, [1, 12, 6, 5]));
+        const again = (fill: number): Value => s.op("conv", [y, weights(s, [5, 12, 3, 3])], attrs(1, { fill }));
+        return [again(119), again(0), s.op("concat", [y, y], { axis: 1 })];
+      },
+    ],
+    [
+      "a concatenation at odd channels",
+      (s) => {
+        const x = bytes(s, [1, 8, 4, 5]);
+        const part = (m: number): Value => requantized(s, s.op("conv", [x, weights(s, [m, 8, 1, 1])], attrs(0)));
+        const whole = s.op("concat", [part(6), part(3), part(8)], { axis: 1 });
+        return s.op("conv", [whole, weights(s, [4, 17, 3, 3])], attrs(1, { fill: 2 }));
+      },
+    ],
+    [
+      "pools and largest elements",
+      (s) => {
+        const y = requantized(s, convOf(s, { c: 6, h: 8, w: 8, m: 10, kernel: 1 }));
+        const pool = { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1], op: "max", count_include_pad: false, p: 1 };
+        const small = s.op("pool", [y], { ...pool, shape: [4, 4] });
+        return [
+          s.op("conv", [small, weights(s, [4, 10, 3, 3])], attrs(1)),
+          s.op("reduce", [small], { op: "max", axes: [2, 3], keepdims: true }),
+        ];
+      },
+    ],
+  ];
+  for (const [name, build] of around) test(name, () => checkDevice(deviceCase(build), ["conv_u8_tiled"], "exact"));
+  testOnDriver(
+    around.map(([, build]) => build),
+    "exact",
+  );
+});

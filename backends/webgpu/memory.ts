@@ -219,8 +219,10 @@ export function storeText(root: Root, memory: MemoryType, pointer: string, offse
     }
     case "i8x4":
     case "u8x4": {
-      const bytes = put("i", "dot(vec4u(v) & vec4u(255u), vec4u(1u, 256u, 65536u, 16777216u))", "u32");
-      return `${accessor(root, "put_bytes", () => `fn NAME(i: i32, v: vec4i) { ${bytes} }`)}(${index}, ${value});`;
+      const [low, high] = memory === "u8x4" ? [0, 255] : [-128, 127];
+      const lanes = `vec4u(clamp(v, vec4i(${low}), vec4i(${high})))${memory === "u8x4" ? "" : " & vec4u(255u)"}`;
+      const bytes = put("i", `dot(${lanes}, vec4u(1u, 256u, 65536u, 16777216u))`, "u32");
+      return `${accessor(root, `put_${memory}`, () => `fn NAME(i: i32, v: vec4i) { ${bytes} }`)}(${index}, ${value});`;
     }
     default: {
       const narrow = memory === "f16" ? NARROW.u16 : NARROW[memory];

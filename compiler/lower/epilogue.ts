@@ -72,6 +72,7 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: 
       ops: c.ops,
       source,
       tame,
+      loose: c.loose,
       saturated,
       ...(site.lanes === 4 ? { lane: LANE } : {}),
       fault: () => {

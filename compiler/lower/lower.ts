@@ -196,7 +196,7 @@ class GraphLowering {
   #context(own: ReadonlyMap<Value, Place> = new Map()): GenericContext {
     const storageOf = (v: Value): Storage => (own.get(v) ?? this.place(v)).storage;
     const vectors = this.#can.vectors.length > 0;
-    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors };
+    return { ops: this.#graph.ops, storageOf, constantOf: this.#tensorOf, vectors, loose: this.#can.device !== undefined };
   }
 
   #attention(a: Attention): void {

@@ -55,13 +55,13 @@ export function bytesWanted(node: Node, ops: OpSet): { readonly product: Node; r
 }
 
 /** [K, M] as [M, K]. */
-function transposed(t: Tensor): Int16Array {
+export function transposed(t: Tensor): Int16Array {
   const [k, m] = t.shape as [number, number];
   return Int16Array.from({ length: m * k }, (_, i) => Number(t.data[(i % k) * m + Math.floor(i / k)]));
 }
 
 /** The largest magnitude that sums of bytes by these weights, [M, ..], can have. */
-function largestSum(weights: Int16Array, outputs: number, bias: Int32Array | undefined): number {
+export function largestSum(weights: Int16Array, outputs: number, bias: Int32Array | undefined): number {
   const depth = weights.length / outputs;
   let most = 0;
   for (let m = 0; m < outputs; m++) {

@@ -98,7 +98,7 @@ export function testOnDriver(builds: readonly ((s: Sketch) => Value | readonly V
 export function lowerLast({ graph }: DeviceCase, template: (u: Unit, c: GenericContext) => Lowered | undefined): Lowered {
   const constantOf = (v: Value): Tensor | undefined =>
     v.node.op === "const" ? graph.weights.get(v.node.attrs["ref"] as string) : undefined;
-  const context = { ops: graph.ops, storageOf: (v: Value) => flat(v.type), constantOf, vectors: true };
+  const context = { ops: graph.ops, storageOf: (v: Value) => flat(v.type), constantOf, vectors: true, loose: true };
   return template(unitOf(graph.outputs[0]!.node), context)!;
 }
 

@@ -8,7 +8,7 @@ import type { Expr } from "../../../ir/kernel/types.ts";
 import { constantOperand, outer } from "../anchor.ts";
 import { epilogueOf } from "../epilogue.ts";
 import type { GenericContext } from "../generic/kernel.ts";
-import { byteProduct, fillOf } from "../match-bytes.ts";
+import { byteProduct, fillOf, largestSum, transposed } from "../match-bytes.ts";
 import type { Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
 import type { Unit } from "../unit.ts";
@@ -62,7 +62,7 @@ export function bytesSpecOf(u: Unit, c: GenericContext): BytesSpec | undefined {
   if (!node) return undefined;
   const [x, w, b] = node.inputs;
   const [input, output] = [c.storageOf(outer(u, x!)), c.storageOf(u.node.results[0]!)];
-  const [weights, bias] = [constantOperand(u, w, c)!, constantOperand(u, b, c)];
+  const [weights, bias] = [constantOperand(u, w, c)!, constantOperand(u, b, c)?.data as Int32Array | undefined];
   const conv = node.op === "conv";
   const rank = output.shape.length;
   const channels = conv ? 1 : rank - 1;
@@ -82,7 +82,8 @@ export function bytesSpecOf(u: Unit, c: GenericContext): BytesSpec | undefined {
     }),
   );
   const others = output.shape.map((_, axis) => axis).filter((axis) => axis !== channels);
-  const epilogue = epilogueOf(u, node.results[0]!, c);
+  const values = conv ? Int16Array.from(weights.data as ArrayLike<number>) : transposed(weights);
+  const epilogue = epilogueOf(u, node.results[0]!, c, largestSum(values, all, bias));
   const taps = axes.reduce((n, a) => n * a.taps, 1);
   const places = others.map((axis) => output.shape[axis]!);
   return {
@@ -99,8 +100,8 @@ export function bytesSpecOf(u: Unit, c: GenericContext): BytesSpec | undefined {
     inputs,
     outputs: all / groups,
     channel: output.strides[channels]!,
-    weight: (m, k, tap) => Number(weights.data[conv ? (m * inputs + k) * taps + tap : k * all + m]),
-    bias: (m) => (bias ? Number(bias.data[m]) : 0),
+    weight: (m, k, tap) => values[(m * inputs + k) * taps + tap]!,
+    bias: (m) => bias?.[m] ?? 0,
     epilogue,
     // Channels by themselves are taken side by side.
     target: targetOf(

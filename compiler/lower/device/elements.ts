@@ -9,6 +9,7 @@ import type { ElementOptions } from "../generic/element-options.ts";
 import { Emitter } from "../generic/emitter.ts";
 import { type GenericContext, isImmediate, kernelName, sources } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
+import { isTame } from "../generic/round.ts";
 import { memoryOf, type Storage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
@@ -121,6 +122,8 @@ function lowerResult(u: Unit, result: number, c: GenericContext, workOf: (f: Fra
   const y = em.parameter("y", "ptr");
   const options: ElementOptions = {
     ops: c.ops,
+    tame: isTame(u.nodes, u.operands, c.constantOf),
+    loose: c.loose,
     source: sources(u, c, ptrs),
     fault: (sentence) => {
       const known = faults.indexOf(sentence);

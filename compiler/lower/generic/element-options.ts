@@ -33,6 +33,8 @@ export interface ElementOptions {
   readonly lane?: string;
   /** Whether no value is NaN. */
   readonly tame?: boolean | undefined;
+  /** Whether the target's compiler may fuse and reorder operations on floats. */
+  readonly loose?: boolean | undefined;
   /** The `quantize` of moderate values whose bounds are left to what stores its result, if there is one. */
   readonly saturated?: Node | undefined;
   /** Registers a fault, gives its number. */

@@ -33,7 +33,7 @@ import { type Emitter, keyOf } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
 import { NotVectorizable, PACKED_FOUR, VECTOR, VECTOR_BINARY, VECTOR_UNARY } from "./lanes.ts";
 import { decide } from "./range.ts";
-import { roundedLanes } from "./round.ts";
+import { held, roundedLanes } from "./round.ts";
 
 type Env = ReadonlyMap<string, Expr>;
 
@@ -41,6 +41,8 @@ export class ElementLowering {
   readonly #em: Emitter;
   readonly #options: ElementOptions;
   readonly #mentions = new WeakMap<Expr, boolean>();
+  /** Variables that hold products. */
+  readonly #products = new WeakSet<Expr>();
 
   constructor(em: Emitter, options: ElementOptions) {
     this.#em = em;
@@ -59,7 +61,14 @@ export class ElementLowering {
         return source.value;
       case "node": {
         const key = `node ${this.#em.idOf(source.node)}.${v.index} ${coords.map(keyOf).join()}`;
-        return this.#em.once(key, coords, () => this.#compute(source.node, v.index, coords));
+        let product = false;
+        const value = this.#em.once(key, coords, () => {
+          const made = this.#compute(source.node, v.index, coords);
+          product = this.#isProduct(made);
+          return made;
+        });
+        if (product) this.#products.add(value);
+        return value;
       }
     }
   }
@@ -180,7 +189,10 @@ export class ElementLowering {
         if (!isVector(a.type)) return cast(s.type, a);
         if (s.type === "f32" && a.type === "i32x4" && s.a.type === "i32") return cast("f32x4", a);
         if (s.type === "i32" && a.type === "f32x4")
-          return (this.#options.tame ? roundedLanes(a, node === this.#options.saturated) : undefined) ?? cast("i32x4", a);
+          return (
+            (this.#options.tame ? roundedLanes(a, node === this.#options.saturated, this.#options.loose === true) : undefined) ??
+            cast("i32x4", a)
+          );
         throw new NotVectorizable();
       }
       case "bitcast": {
@@ -213,12 +225,22 @@ export class ElementLowering {
     return unary(op, a);
   }
 
+  #isProduct(e: Expr): boolean {
+    return (e.kind === "binary" && e.op === "mul" && (e.type === "f32" || e.type === "f32x4")) || this.#products.has(e);
+  }
+
+  /** A summand whose own rounding counts: what integers are made of must be the same bits everywhere. */
+  #summand(e: Expr): Expr {
+    return this.#options.loose && this.#options.tame && this.#isProduct(e) ? held(e) : e;
+  }
+
   #binary(op: BinaryOp, x: Expr, y: Expr): Expr {
     if (op === "and" && x.kind === "const" && x.type === "bool") return x.value ? y : x;
     if (op === "and" && y.kind === "const" && y.type === "bool") return y.value ? x : y;
     // What is counted in units of 1 is divided by nothing.
     if (op === "div" && y.kind === "const" && (y.type === "f32" || y.type === "f64") && y.value === 1) return x;
-    const [a, b] = this.#both(x, y);
+    const sum = op === "add" || op === "sub";
+    const [a, b] = sum ? this.#both(this.#summand(x), this.#summand(y)) : this.#both(x, y);
     if (isVector(a.type) && !VECTOR_BINARY[a.type as "f32x4"].has(op)) throw new NotVectorizable();
     return binary(op, a, b);
   }
@@ -313,7 +335,8 @@ export class ElementLowering {
         return;
       }
       const body = this.#scalar(s.body, inner, node);
-      acc.assign(binary(COMBINE[op], acc.read, wide ? this.#wide(body) : body));
+      const own = op === "sum" ? this.#summand(body) : body;
+      acc.assign(binary(COMBINE[op], acc.read, wide ? this.#wide(own) : own));
     });
     return this.#em.freeze(acc.read);
   }

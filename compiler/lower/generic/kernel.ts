@@ -23,6 +23,8 @@ export interface GenericContext {
   readonly constantOf: (v: Value) => Tensor | undefined;
   /** Whether the target has vectors. */
   readonly vectors: boolean;
+  /** Whether the target's compiler may fuse and reorder operations on floats. */
+  readonly loose: boolean;
 }
 
 /** A constant of one element becomes a number in the code. */

@@ -1,12 +1,14 @@
 // Rounding bounded floats to integers by one addition: in 2^23 .. 2^24 floats are the integers, and the last bits are the number's.
 
 import type { Node, Value } from "../../../ir/graph.ts";
-import { add, bitcast, f32, i32, max, min, splat, sub } from "../../../ir/kernel/build.ts";
+import { add, bitcast, f32, i32, max, min, splat, sub, unary } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 
 const MIDDLE = 1.5 * 2 ** 23;
 const MIDDLE_BITS = new Int32Array(Float32Array.of(MIDDLE).buffer)[0]!;
+/** The bits of the largest number. */
+const LARGEST_BITS = 0x7f7fffff;
 /** Half of the way to where floats are no longer all the integers. */
 export const LARGEST = 2 ** 21;
 
@@ -22,9 +24,9 @@ function boundsOf(e: Expr): { readonly x: Expr; readonly low: number; readonly h
 /**
  * `min(max(round_even(x) + zero, low), high)` (f32x4, constants) as an i32x4, or undefined where `e` is something else. x must not be NaN.
  * Rounding and the bounds, being integers, may change places; ties go to even, as the middle is. Where the sum is known to be `moderate`
- * (below 2^21) and its store saturates, the bounds are left out.
+ * (below 2^21) and its store saturates, the bounds are left out. `loose`: x may be a sum that would be reordered with the addition.
  */
-export function roundedLanes(e: Expr, moderate: boolean): Expr | undefined {
+export function roundedLanes(e: Expr, moderate: boolean, loose: boolean): Expr | undefined {
   const bounds = boundsOf(e);
   if (!bounds) return undefined;
   const { x, low, high } = bounds;
@@ -34,8 +36,15 @@ export function roundedLanes(e: Expr, moderate: boolean): Expr | undefined {
   if (Math.abs(shifted) > LARGEST || rounded.kind !== "unary" || rounded.op !== "round_even") return undefined;
   const lit = (n: number): Expr => splat("f32x4", f32(n));
   const inside = moderate ? rounded.a : min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
-  return sub(bitcast("i32x4", add(inside, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
+  const whole = loose ? unary("round_even", inside) : inside;
+  return sub(bitcast("i32x4", add(whole, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
 }
+
+/** A product that no compiler fuses with a sum: the identity of numbers, by their bits. It must not be NaN. */
+export const held = (product: Expr): Expr =>
+  product.type === "f32x4"
+    ? bitcast("f32x4", min(bitcast("i32x4", product), splat("i32x4", i32(LARGEST_BITS))))
+    : bitcast("f32", min(bitcast("i32", product), i32(LARGEST_BITS)));
 
 /** Operators that give no NaN and no infinity of moderate numbers. */
 const TAME: ReadonlySet<string> = new Set([

@@ -123,9 +123,17 @@ function isClamped(dtype: DType, s: Scalar): boolean {
   return Number(low.value) >= Number(range.min) && Number(high.value) <= Number(range.max);
 }
 
-/** Brings a computed value to what storing it as `dtype` and loading it again gives. */
-export const narrowTo = (dtype: DType, s: Scalar): Scalar =>
-  NARROW.has(dtype) && s.kind !== "read" && !isClamped(dtype, s) ? wrap<Scalar>(dtype as NarrowType, s) : s;
+/** Whether every value of type `from` is one of type `to`. */
+function holds(to: DType, from: DType): boolean {
+  const [a, b] = [DTYPES[to], DTYPES[from]];
+  return to === from || (a.min !== undefined && b.min !== undefined && a.min <= b.min && a.max! >= b.max!);
+}
+
+/** Brings a computed value to what storing it as `dtype` and loading it again gives; `typeOf` are the operands' types. */
+export const narrowTo = (dtype: DType, s: Scalar, typeOf: (operand: number) => DType): Scalar =>
+  NARROW.has(dtype) && !(s.kind === "read" && holds(dtype, typeOf(s.operand))) && !isClamped(dtype, s)
+    ? wrap<Scalar>(dtype as NarrowType, s)
+    : s;
 
 /** The names of a result's coordinates: `i0`, `i1`, ... */
 export const coordinate = (axis: number): string => `i${axis}`;
@@ -169,7 +177,7 @@ export function elementOf(op: ComputeOp, types: readonly TensorType[], results: 
   const s = op.compute(c, result);
   const want = DTYPES[out.dtype].compute;
   if (s.type !== want) throw new TypeError(`${op.name}: computes ${s.type} for a result of ${out.dtype}`);
-  return narrowTo(out.dtype, s);
+  return narrowTo(out.dtype, s, (k) => types[k]!.dtype);
 }
 
 export const zero = (type: ScalarType): Scalar => constant(type, 0);

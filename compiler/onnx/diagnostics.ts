@@ -7,6 +7,8 @@ const shown = (shape: readonly unknown[]): string => `[${shape.join(", ")}]`;
 
 export const importErrors = {
   bad: (why: string, loc: Loc) => new SparsecError("bad-model", why, loc),
+  badStep: (why: string, loc: Loc) =>
+    new SparsecError("bad-model", why, loc, "quantize the model again; what is zero throughout may have any scale, 1 say"),
   unsupported: (why: string, loc: Loc) => new SparsecError("unsupported", why, loc),
   unsupportedVersion: (version: number, lowest: number, highest: number, op: string | undefined, file: string) =>
     new SparsecError(

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { compileModel } from "../../compiler/index.ts";
 import { encodeModel, type GraphInit, type NamedTensorInit, type NodeInit } from "../../compiler/onnx/proto/encode.ts";
 import { foundQuantization } from "../../compiler/quantize/found.ts";
-import { imported } from "./imported.ts";
+import { importModel } from "../support/run-model.ts";
 
 const f32 = (name: string, shape: readonly number[], value = 0.5): NamedTensorInit => ({
   name,
@@ -101,7 +101,7 @@ test.each<[string, GraphInit, object]>([
     { dtype: "u8", block: "tensor", symmetric: false },
   ],
 ])("%s", (_, g, expected) => {
-  const { layers } = foundQuantization(imported(g))!;
+  const { layers } = foundQuantization(importModel(g).graph)!;
   expect(layers).toMatchObject([{ node: "product", ...expected }]);
   expect(layers[0]).not.toHaveProperty("rounding");
 });

@@ -2,6 +2,7 @@
 
 import type { Value } from "../../../ir/graph.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
+import { scaleOf, zeroOf } from "../steps.ts";
 import { castTo } from "../widen.ts";
 
 const matMul = defineOnnxOp({ name: "MatMul", import: (c) => c.add("matmul", [c.input(0), c.input(1)]) });
@@ -29,11 +30,12 @@ const gemm = defineOnnxOp({
   },
 });
 
-/** x - zero point as i32; `axis` is where a vector of zero points lies, counted from the end. */
-export function centred(c: ImportContext, x: Value, zero: Value | undefined, axisFromEnd: number): Value {
+/** Operand `k` less its zero point, operand `at`, as i32; `axisFromEnd` is where a vector of zero points lies. */
+export function centred(c: ImportContext, k: number, at: number, axisFromEnd: number): Value {
+  const x = c.input(k);
   const wide = castTo(c, x, "i32");
+  const zero = zeroOf(c, at, x.type.dtype, undefined);
   if (!zero) return wide;
-  if (zero.type.dtype !== x.type.dtype) c.bad(`a zero point of type ${zero.type.dtype} for ${x.type.dtype}`);
   return c.add("sub", [wide, aligned(c, castTo(c, zero, "i32"), axisFromEnd)]);
 }
 
@@ -47,11 +49,12 @@ export function aligned(c: ImportContext, v: Value, axisFromEnd: number): Value 
 
 const matMulInteger = defineOnnxOp({
   name: "MatMulInteger",
-  import: (c) => c.add("matmul", [centred(c, c.input(0), c.inputs[2], 2), centred(c, c.input(1), c.inputs[3], 1)]),
+  import: (c) => c.add("matmul", [centred(c, 0, 2, 2), centred(c, 1, 3, 1)]),
 });
 
-/** The i32 accumulators, times `scale` (f32), quantized with the scale and zero point of the result. */
-export function requantized(c: ImportContext, sum: Value, scale: Value, to: { readonly scale: Value; readonly zero: Value }): Value {
+/** The i32 accumulators, times `scale` (f32), quantized with the scale and zero point of the result, operands `k` and `k + 1`. */
+export function requantized(c: ImportContext, sum: Value, scale: Value, k: number): Value {
+  const to = { scale: scaleOf(c, k), zero: zeroOf(c, k + 1, undefined, undefined) ?? c.input(k + 1) };
   const real = c.add("mul", [castTo(c, sum, "f32"), scale]);
   const scalar = (v: Value): Value =>
     v.type.shape.length === 0
@@ -65,9 +68,9 @@ export function requantized(c: ImportContext, sum: Value, scale: Value, to: { re
 const qLinearMatMul = defineOnnxOp({
   name: "QLinearMatMul",
   import(c) {
-    const sum = c.add("matmul", [centred(c, c.input(0), c.input(2), 2), centred(c, c.input(3), c.input(5), 1)]);
-    const scale = c.add("mul", [aligned(c, castTo(c, c.input(1), "f32"), 2), aligned(c, castTo(c, c.input(4), "f32"), 1)]);
-    return requantized(c, sum, scale, { scale: c.input(6), zero: c.input(7) });
+    const sum = c.add("matmul", [centred(c, 0, 2, 2), centred(c, 3, 5, 1)]);
+    const scale = c.add("mul", [aligned(c, castTo(c, scaleOf(c, 1), "f32"), 2), aligned(c, castTo(c, scaleOf(c, 4), "f32"), 1)]);
+    return requantized(c, sum, scale, 6);
   },
 });
 

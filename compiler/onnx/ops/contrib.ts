@@ -5,6 +5,7 @@ import { type Composer, composer } from "../../../ir/ops/compose.ts";
 import { elementCount } from "../../../ir/tensor.ts";
 import { axisOf, shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
+import { scaleOf, zeroOf } from "../steps.ts";
 
 const contrib = (
   name: string,
@@ -79,14 +80,17 @@ function real(
   k: number,
   at: { readonly scale: number; readonly zero: number } = { scale: k + 1, zero: k + 2 },
 ): Value {
-  const zero = c.inputs[at.zero];
-  return e.op("dequantize", [c.input(k), e.reshape(c.input(at.scale), []), ...(zero ? [e.reshape(zero, [])] : [])], { axis: 0, block: 0 });
+  const zero = zeroOf(c, at.zero, c.input(k).type.dtype, undefined);
+  return e.op("dequantize", [c.input(k), e.reshape(scaleOf(c, at.scale), []), ...(zero ? [e.reshape(zero, [])] : [])], {
+    axis: 0,
+    block: 0,
+  });
 }
 
 /** Reals in the integers of operand `like`, by the scale and zero point at `k`. */
 function quantized(c: ImportContext, e: Composer, x: Value, k: number, like: Value): Value {
-  const zero = c.inputs[k + 1];
-  return e.op("quantize", [x, e.reshape(c.input(k), []), ...(zero ? [e.reshape(zero, [])] : [])], {
+  const zero = zeroOf(c, k + 1, like.type.dtype, undefined);
+  return e.op("quantize", [x, e.reshape(scaleOf(c, k), []), ...(zero ? [e.reshape(zero, [])] : [])], {
     axis: 0,
     block: 0,
     to: like.type.dtype,

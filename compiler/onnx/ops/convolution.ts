@@ -3,6 +3,7 @@
 import type { Value } from "../../../ir/graph.ts";
 import { shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
+import { scaleOf } from "../steps.ts";
 import { castTo } from "../widen.ts";
 import { autoPadOf, halves, perAxis, windowAttrs, windowOf } from "../window.ts";
 import { aligned, centred, requantized } from "./contract.ts";
@@ -30,18 +31,17 @@ const convInteger = defineOnnxOp({
   import(c) {
     const [x, w] = [c.input(0), c.input(1)];
     // Zero points of weights lie along their first axis.
-    return convolution(c, centred(c, x, c.inputs[2], x.type.shape.length), centred(c, w, c.inputs[3], w.type.shape.length), undefined);
+    return convolution(c, centred(c, 0, 2, x.type.shape.length), centred(c, 1, 3, w.type.shape.length), undefined);
   },
 });
 
 const qLinearConv = defineOnnxOp({
   name: "QLinearConv",
   import(c) {
-    const [x, w] = [c.input(0), c.input(3)];
-    const rank = x.type.shape.length;
-    const sum = convolution(c, centred(c, x, c.input(2), rank), centred(c, w, c.input(5), rank), c.inputs[8]);
-    const scale = c.add("mul", [aligned(c, castTo(c, c.input(1), "f32"), rank), aligned(c, castTo(c, c.input(4), "f32"), rank - 1)]);
-    return requantized(c, sum, scale, { scale: c.input(6), zero: c.input(7) });
+    const rank = c.input(0).type.shape.length;
+    const sum = convolution(c, centred(c, 0, 2, rank), centred(c, 3, 5, rank), c.inputs[8]);
+    const scale = c.add("mul", [aligned(c, castTo(c, scaleOf(c, 1), "f32"), rank), aligned(c, castTo(c, scaleOf(c, 4), "f32"), rank - 1)]);
+    return requantized(c, sum, scale, 6);
   },
 });
 

@@ -4,6 +4,7 @@ import type { DType } from "../../../ir/dtype.ts";
 import type { Value } from "../../../ir/graph.ts";
 import { axisOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
+import { checkSteps, scaleOf, zeroOf } from "../steps.ts";
 import { castTo } from "../widen.ts";
 import { dtypeNumbered } from "./convert.ts";
 
@@ -15,9 +16,17 @@ const single = (c: ImportContext, v: Value): Value =>
 function granularity(c: ImportContext, x: Value, scale: Value): { readonly axis: number; readonly block: number } {
   if (scale.type.shape.length === 0) return { axis: 0, block: 0 };
   const block = c.int("block_size", 0);
-  if (block < 0 || (block === 0) !== (scale.type.shape.length === 1))
-    c.bad(`scales of ${scale.type.shape.length} axes and block_size ${block}`);
-  return { axis: axisOf(c, c.int("axis", 1), x.type.shape.length), block };
+  if (block < 0) c.bad(`attribute 'block_size' is ${block}`);
+  const lies = { axis: axisOf(c, c.int("axis", 1), x.type.shape.length), block };
+  checkSteps(c, 1, x, lies);
+  return lies;
+}
+
+/** Operands 1 and 2: scales, and zero points of type `dtype`. */
+function steps(c: ImportContext, dtype: DType | undefined): readonly [scale: Value, zero: Value | undefined] {
+  const scale = scaleOf(c, 1);
+  const zero = zeroOf(c, 2, dtype, scale);
+  return [single(c, scale), zero && single(c, zero)];
 }
 
 /** Attribute `output_dtype`, 0 being none. */
@@ -27,8 +36,8 @@ const outputType = (c: ImportContext): DType | undefined =>
 const quantizeLinear = defineOnnxOp({
   name: "QuantizeLinear",
   import(c) {
-    const [x, scale] = [c.input(0), single(c, c.input(1))];
-    const zero = c.inputs[2] && single(c, c.inputs[2]);
+    const x = c.input(0);
+    const [scale, zero] = steps(c, undefined);
     const to = zero?.type.dtype ?? outputType(c) ?? "u8";
     const precision = c.int("precision", 0);
     if (precision > 1) c.unsupported(`precision ${precision}`);
@@ -39,8 +48,8 @@ const quantizeLinear = defineOnnxOp({
 const dequantizeLinear = defineOnnxOp({
   name: "DequantizeLinear",
   import(c) {
-    const [x, scale] = [c.input(0), single(c, c.input(1))];
-    const zero = c.inputs[2] && single(c, c.inputs[2]);
+    const x = c.input(0);
+    const [scale, zero] = steps(c, x.type.dtype);
     const to = outputType(c) ?? scale.type.dtype;
     const real = c.add("dequantize", zero ? [x, scale, zero] : [x, scale], { ...granularity(c, x, scale), to: scale.type.dtype });
     return castTo(c, real, to);

@@ -37,6 +37,8 @@ export interface QuantizeOptions extends SchemeOptions {
   readonly calibrate?: Stacked;
   /** Other inputs, with `labels`: the classes that the first output should name. Accuracy is measured on them, before and after. */
   readonly evaluate?: Stacked;
+  /** What errors call them: the files that they come from. */
+  readonly files?: { readonly calibrate?: string | undefined; readonly evaluate?: string | undefined };
 }
 
 export interface CompileOptions {
@@ -177,8 +179,8 @@ export async function quantizePipeline(graph: Graph, asked: QuantizeOptions, opt
     ready,
     asked,
     {
-      calibration: asked.calibrate && samplesOf(ready.params, asked.calibrate),
-      evaluation: asked.evaluate && samplesOf(ready.params, asked.evaluate),
+      calibration: asked.calibrate && samplesOf(ready.params, asked.calibrate, asked.files?.calibrate ?? "calibrate"),
+      evaluation: asked.evaluate && samplesOf(ready.params, asked.evaluate, asked.files?.evaluate ?? "evaluate"),
     },
     openGraph,
   );

@@ -78,7 +78,7 @@ async function quantizedHere(path: string, all: Asked): Promise<Subjects> {
     quantized,
     nodes: innerValues(float).map((v) => ({ name: nodeName(v), float: v, quantized: made.get(v)! })),
     outputs: outputs.map((name, k) => ({ name, float: float.outputs[k]!, quantized: quantized.outputs[k]! })),
-    samples: own ? [fed(float, all)] : samplesOf(float.params, asked.calibrate).samples,
+    samples: own ? [fed(float, all)] : samplesOf(float.params, asked.calibrate, asked.files?.calibrate ?? "calibrate").samples,
   };
 }
 

@@ -48,6 +48,7 @@ export async function quantizing(flags: Flags, name: string | undefined): Promis
     maxLoss: maxLoss === undefined ? undefined : Number(maxLoss),
     ...(calibrate === undefined ? {} : { calibrate: await readSamples(calibrate) }),
     ...(evaluate === undefined ? {} : { evaluate: await readSamples(evaluate) }),
+    files: { calibrate, evaluate },
   };
 }
 

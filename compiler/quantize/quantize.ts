@@ -1,10 +1,11 @@
 // Post-training quantization: from a float graph and samples of its inputs to a recipe, and a report of what it costs.
 
 import { type Graph, topological, type Value } from "../../ir/graph.ts";
+import { sizeOf } from "../../ir/types.ts";
 import { activationGroups } from "./activations.ts";
 import { roundCompensated } from "./compensate.ts";
 import { correctChannels } from "./correct.ts";
-import { errors } from "./diagnostics.ts";
+import { errors, LABELS } from "./diagnostics.ts";
 import { gramsOf } from "./gram.ts";
 import { type Rounded, roundToNearest } from "./grid.ts";
 import { type Layer, layersOf, rowsOf } from "./layers.ts";
@@ -76,7 +77,15 @@ async function roundWeights(
 export async function quantize(graph: Graph, options: SchemeOptions, data: Data, open: OpenGraph): Promise<Quantization> {
   const { calibration, evaluation } = data;
   const scheme = resolveScheme(options, calibration !== undefined);
-  if (evaluation && !evaluation.labels) throw errors.noLabels();
+  if (evaluation && !evaluation.labels) throw errors.noLabels(evaluation.file);
+  const classes = sizeOf(graph.outputs[0]!.type);
+  const odd = evaluation?.labels?.find((l) => !(l >= 0 && l < classes));
+  if (odd !== undefined)
+    throw errors.badSamples(
+      `a label is ${odd}, and the first output has ${classes} elements`,
+      { file: evaluation!.file, name: LABELS },
+      "labels count from 0",
+    );
   const quantized = topological(graph.outputs).find((n) => n.op === "quantize" || n.op === "dequantize");
   if (quantized) throw errors.alreadyQuantized(quantized.locs[0]);
   const notes: QuantizationNote[] = [];

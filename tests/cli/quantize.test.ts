@@ -18,6 +18,8 @@ beforeAll(async () => {
   await mkdir(at("samples"));
   await writeFile(at("samples/image.npy"), images);
   await writeFile(at("labelled.npz"), zip({ "image.npy": images, "labels.npy": labels }, true));
+  await mkdir(at("empty"));
+  await writeFile(at("empty.npz"), zip({}));
   await writeFile(at("wrong.npz"), zip({ "image.npy": labels }));
 });
 
@@ -69,10 +71,15 @@ test.each([
   [["--quantize", "int8", "--calibrate", "nowhere.npz"], 1, "unreadable"],
   [["--quantize", "int8", "--calibrate", "small.onnx"], 1, "unreadable"],
   [["--quantize", "int8", "--calibrate", "wrong.npz"], 1, "bad-samples"],
+  [["--quantize", "int8", "--calibrate", "empty"], 1, "bad-samples"],
+  [["--quantize", "int8", "--calibrate", "empty.npz"], 1, "bad-samples"],
+  [["--block", "32"], 2, "usage"],
   [["--quantize", "int8", "--evaluate", "samples"], 1, "no-labels"],
 ])("%j is an error", async (flags, code, name) => {
   const paths = flags.map((f, i) => (i > 0 && /calibrate|evaluate/.test(flags[i - 1]!) ? at(f) : f));
   const failed = await sparsec(["compile", at("small.onnx"), ...paths, "--json"]);
   expect(failed.code).toBe(code);
-  expect((JSON.parse(failed.stdout) as Failed).error.code).toBe(name);
+  const { error } = JSON.parse(failed.stdout) as Failed;
+  expect(error.code).toBe(name);
+  if (name === "bad-samples" || name === "no-labels") expect(error.message).toContain(paths.at(-1));
 });

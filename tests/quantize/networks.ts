@@ -32,6 +32,7 @@ export const samplesFor = (graph: Graph, n: number, seed = 1): Samples => ({
     (_, k): Sample => graph.params.map((p, i) => noise(p.type.shape as readonly number[], seed + 100 * k + i)),
   ),
   labels: undefined,
+  file: "samples.npz",
 });
 
 export interface Built {

@@ -41,24 +41,31 @@ describe("samples", () => {
       [3, 1, 4, 8, 8],
       [3, 4, 8, 8],
     ]) {
-      const { samples, labels } = samplesOf(params, { x: stack(shape), labels: stack([3], "i32") });
+      const { samples, labels } = samplesOf(params, { x: stack(shape), labels: stack([3], "i32") }, "samples.npz");
       expect(samples.map((s) => s[0]!.shape)).toEqual([1, 2, 3].map(() => [1, 4, 8, 8]));
       expect(labels).toEqual([1, 1, 1]);
     }
   });
 
   test.each([
-    ["a missing input", {}, /no samples of x/],
-    ["an input that there is not", { x: stack([1, 4, 8, 8]), y: stack([1]) }, /no input y/],
-    ["a wrong shape", { x: stack([3, 4, 8, 9]) }, /f32\[3,4,8,9\]/],
-    ["a wrong type", { x: stack([3, 4, 8, 8], "i32") }, /i32/],
-    ["no samples at all", { x: stack([0, 4, 8, 8]) }, /no samples/],
-    ["labels that are floats", { x: stack([3, 4, 8, 8]), labels: stack([3]) }, /labels are f32/],
-    ["too few labels", { x: stack([3, 4, 8, 8]), labels: stack([2], "i32") }, /labels are i32\[2\]/],
+    ["no arrays at all", {}, "samples.npz: there are no samples of x"],
+    ["an input that there is not", { x: stack([1, 4, 8, 8]), y: stack([1]) }, "samples.npz: there is no input y"],
+    ["a wrong shape", { x: stack([3, 4, 8, 9]) }, "samples.npz (x): samples are f32[3,4,8,9], and the input's shape is [1,4,8,8]"],
+    ["a wrong rank", { x: stack([3, 8]) }, "samples.npz (x): samples are f32[3,8]"],
+    ["a wrong type", { x: stack([3, 4, 8, 8], "i32") }, "samples.npz (x): samples are i32[3,4,8,8], and the input's type is f32"],
+    ["no samples at all", { x: stack([0, 4, 8, 8]) }, "samples.npz: there are no samples"],
+    [
+      "a sample that is no number",
+      { x: tensorOf("f32", [3, 4, 8, 8], new Array<number>(768).fill(1).with(600, Number.NaN)) },
+      "samples.npz (x): sample 2 holds NaN",
+    ],
+    ["labels that are floats", { x: stack([3, 4, 8, 8]), labels: stack([3]) }, "samples.npz (labels): labels are f32[3]"],
+    ["too few labels", { x: stack([3, 4, 8, 8]), labels: stack([2], "i32") }, "samples.npz (labels): labels are i32[2]"],
   ])("%s is refused", (_, arrays, message) => {
-    const error = errorOf(() => samplesOf(params, arrays));
+    const error = errorOf(() => samplesOf(params, arrays, "samples.npz"));
     expect(error.code).toBe("bad-samples");
-    expect(error.message).toMatch(message);
+    expect(error.message).toContain(message);
+    expect(error.hint).toBeTruthy();
   });
 });
 
@@ -66,7 +73,15 @@ test("evaluation needs labels", async () => {
   const g = residual();
   await expect(quantize(g, { scheme: "int8-weights" }, { evaluation: samplesFor(g, 2) }, open)).rejects.toMatchObject({
     code: "no-labels",
+    loc: { file: "samples.npz", name: "labels" },
   });
+});
+
+test("labels count the first output's elements", async () => {
+  const g = residual();
+  const labelled = { ...samplesFor(g, 2), labels: [0, 1e6] };
+  const failed = quantize(g, { scheme: "int8-weights" }, { evaluation: labelled }, open);
+  await expect(failed).rejects.toMatchObject({ code: "bad-samples", loc: { file: "samples.npz", name: "labels" } });
 });
 
 test("a model is quantized once", async () => {

@@ -158,6 +158,14 @@ describe("onnxruntime's operators", () => {
   ): Case => ({ op, inputs, attributes, outputs, domain: "com.microsoft" });
   const gelu = (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
+  test("QuantizeLinear and DequantizeLinear have types of 16 bits", () => {
+    const [scale, zero] = [f32([], [0.5]), tensorOf("u16", [], [40000])];
+    const [q] = run(contrib("QuantizeLinear", [f32([3], [1, -3, 1e6]), scale, zero], {}, ["u16"]));
+    close(q!.data, [40002, 39994, 65535]);
+    const [x] = run(contrib("DequantizeLinear", [tensorOf("u16", [3], [40002, 0, 65535]), scale, zero]));
+    close(x!.data, [1, -20000, 12767.5]);
+  });
+
   test("FusedMatMul transposes and scales", () => {
     const [y] = run(
       contrib("FusedMatMul", [f32([3, 2], [1, 2, 3, 4, 5, 6]), f32([2, 3], [1, 0, 1, 0, 1, 0])], {

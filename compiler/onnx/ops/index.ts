@@ -16,6 +16,7 @@ import { einsumTable } from "./einsum.ts";
 import { elementwiseTable } from "./elementwise.ts";
 import { gatherTable } from "./gather.ts";
 import { lossTable } from "./loss.ts";
+import { matMulNBitsTable } from "./matmul-nbits.ts";
 import { normalizeTable } from "./normalize.ts";
 import { poolingTable } from "./pooling.ts";
 import { quantizeTable } from "./quantize.ts";
@@ -45,6 +46,7 @@ export const onnxOps: readonly OnnxOp[] = [
   ...elementwiseTable,
   ...gatherTable,
   ...lossTable,
+  ...matMulNBitsTable,
   ...normalizeTable,
   ...poolingTable,
   ...quantizeTable,

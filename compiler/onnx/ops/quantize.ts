@@ -74,4 +74,13 @@ const dynamicQuantizeLinear = defineOnnxOp({
   },
 });
 
-export const quantizeTable: readonly OnnxOp[] = [quantizeLinear, dequantizeLinear, dynamicQuantizeLinear];
+/** What onnxruntime's quantizer writes where the default domain is too old for types of 16 or 4 bits, or blocks. */
+const elsewhere = (op: OnnxOp): OnnxOp => defineOnnxOp({ ...op, name: `com.microsoft:${op.name}` });
+
+export const quantizeTable: readonly OnnxOp[] = [
+  quantizeLinear,
+  dequantizeLinear,
+  dynamicQuantizeLinear,
+  elsewhere(quantizeLinear),
+  elsewhere(dequantizeLinear),
+];

@@ -117,21 +117,23 @@ const products: Rule = rule("matmul of integers and scales -> matmul of integers
 /** Operators that keep positive factors: f(c x) = c f(x), constants of theirs multiplied too. */
 const HOMOGENEOUS: ReadonlySet<string> = new Set(["relu", "min", "max", "clip", "add", "leaky_relu"]);
 
-/** `v / by`, where `v` is sums of products times constant scales, perhaps rectified; undefined where it is anything else. */
+/** `v / by`, where `v` is made of integers times constant scales, added up or rectified; undefined where it is anything else. */
 function divided(b: GraphBuilder, v: Value, by: number, depth = 0): Value | undefined {
   const { op: name, inputs, attrs, locs } = v.node;
-  const [x, ...constants] = inputs;
   const over = (c: Value): Value | undefined => {
     const t = c.type.dtype === "f32" ? b.constantOf(c) : undefined;
     return t && b.constant({ ...t, data: Float32Array.from(t.data as Float32Array, (e) => Math.fround(e / by)) }, { loc: c.node.locs });
   };
-  const scaledConstants = constants.map(over);
-  if (scaledConstants.some((c) => c === undefined)) return undefined;
-  if (name === "mul" && x!.node.op === "cast" && x!.node.inputs[0]!.type.dtype === "i32" && constants.length === 1)
-    return b.value("mul", [x!, scaledConstants[0]!], attrs, locs);
+  const [x, factor, ...rest] = inputs as [Value, Value, ...Value[]];
+  const isProduct = name === "mul" && x.node.op === "cast" && x.node.inputs[0]!.type.dtype === "i32";
+  // One value's steps as others are better left alone: a ratio that is rounded moves whatever it takes halfway between two.
+  if (isProduct || (name === "dequantize" && depth > 0)) {
+    const own = over(factor);
+    return own && b.value(name, [x, own, ...rest], attrs, locs);
+  }
   if (!HOMOGENEOUS.has(name) || depth > 3) return undefined;
-  const inner = divided(b, x!, by, depth + 1);
-  return inner && b.value(name, [inner, ...(scaledConstants as Value[])], attrs, locs);
+  const parts = inputs.map((e) => over(e) ?? divided(b, e, by, depth + 1));
+  return parts.every((p) => p !== undefined) ? b.value(name, parts, attrs, locs) : undefined;
 }
 
 const requantized: Rule = rule("quantize(sums * scale, s) -> quantize(sums * (scale / s), 1)", op("quantize"), (_, b, root) => {

@@ -9,18 +9,31 @@ import type { GenericContext } from "./generic/kernel.ts";
 import type { Epilogue, Lowered } from "./template.ts";
 import type { Unit } from "./unit.ts";
 
-const isFloat = (t: TensorType): boolean => t.dtype === "f32";
+export const isFloat = (t: TensorType): boolean => t.dtype === "f32";
 
-/** The node `op` of the unit, or undefined where there is none, or something that is not its epilogue, or types (f32) are not `fitting`. */
-export function anchorOf(u: Unit, op: string, ops: OpSet, fitting: (t: TensorType) => boolean = isFloat): Node | undefined {
+/** Floats, and the bytes that they may be quantized to. */
+export const isFloatOrByte = (t: TensorType): boolean => t.dtype === "f32" || t.dtype === "u8" || t.dtype === "i8";
+
+/**
+ * The node `op` of the unit, or undefined where there is none, or something that is not its epilogue, or types (f32) are not `fitting`, the
+ * unit's result not `ending`.
+ */
+export function anchorOf(
+  u: Unit,
+  op: string,
+  ops: OpSet,
+  fitting: (t: TensorType) => boolean = isFloat,
+  ending = fitting,
+): Node | undefined {
   const anchor = u.nodes.find((n) => n.op === op);
   const inside = new Set(u.nodes);
   if (!anchor || u.roots.length !== 1 || anchor.inputs.some((v) => inside.has(v.node))) return undefined;
   const out = anchor.results[0]!.type;
   const follows = u.nodes.every((n) => n === anchor || (isElementwise(ops.get(n.op)!) && sameShape(n.results[0]!.type.shape, out.shape)));
-  const types = [...anchor.inputs.map((v) => v.type), out, u.node.results[0]!.type];
-  const plain = types.every((t) => fitting(t) && isStatic(t) && t.shape.every((d) => (d as number) > 0));
-  return follows && plain ? anchor : undefined;
+  const types = [...anchor.inputs.map((v) => v.type), out];
+  const result = u.node.results[0]!.type;
+  const plain = [...types, result].every((t) => isStatic(t) && t.shape.every((d) => (d as number) > 0));
+  return follows && plain && types.every(fitting) && ending(result) ? anchor : undefined;
 }
 
 export const outer = (u: Unit, v: Value): Value => u.outside.get(v) ?? v;

@@ -76,14 +76,24 @@ function clustersOf(g: Graph): ReadonlyMap<Node, readonly Node[]> {
   }
   const claimed = new Set<Node>();
 
-  /** Whether an elementwise node can be computed in the store of a product that it alone uses, directly or after others. */
-  const endsProduct = (n: Node): boolean =>
-    n.results[0]!.type.dtype === "f32" &&
-    n.inputs.some((v) => {
-      if (uses.get(v) !== 1 || !sameShape(v.type.shape, shapeOf(n))) return false;
+  /** A product that an elementwise node alone uses, directly or after others. */
+  const productBefore = (n: Node): Node | undefined => {
+    for (const v of n.inputs) {
+      if (uses.get(v) !== 1 || !sameShape(v.type.shape, shapeOf(n))) continue;
       const role = roleOf(g.ops, v.node);
-      return role === "anchor" ? ANCHORS.get(v.node.op) === PRODUCT : role === "elementwise" && endsProduct(v.node);
-    });
+      if (role === "anchor" && ANCHORS.get(v.node.op) === PRODUCT) return v.node;
+      const found = role === "elementwise" ? productBefore(v.node) : undefined;
+      if (found) return found;
+    }
+    return undefined;
+  };
+
+  /** Whether an elementwise node can be computed in the store of a product: of floats, or of integers that are bytes again. */
+  const endsProduct = (n: Node): boolean => {
+    const { dtype } = n.results[0]!.type;
+    const product = dtype === "f32" || dtype === "u8" || dtype === "i8" ? productBefore(n) : undefined;
+    return product !== undefined && (dtype === "f32" || product.results[0]!.type.dtype === "i32");
+  };
 
   /** The product of integers that an elementwise node ends, by the same account: what follows turns its sums into a few bits. */
   const sumsOf = (n: Node): Node | undefined => {

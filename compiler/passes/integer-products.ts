@@ -3,14 +3,15 @@
 import { definePass, settle } from "../pass.ts";
 import { dequantizedConstants, integerProductRules } from "../rules/integer-products.ts";
 import { quantizedMoves } from "../rules/quantized-moves.ts";
+import { quantizedSums } from "../rules/quantized-sums.ts";
 
 export const integerProducts = definePass({
   name: "integer-products",
-  doc: "Takes convolutions and matrix products of dequantized values by dequantized constants as products of the 8-bit integers, with one scale for each output.",
+  doc: "Takes convolutions and matrix products of dequantized values by dequantized constants as products of the 8-bit integers, with one scale for each output, and sums likewise.",
   exactness: "bounded",
   invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
   run(g, ctx) {
-    const integers = settle("integer-products", g, [...quantizedMoves, ...integerProductRules], ctx.trace);
+    const integers = settle("integer-products", g, [...quantizedMoves, ...quantizedSums, ...integerProductRules], ctx.trace);
     return settle("integer-products", integers, dequantizedConstants, ctx.trace);
   },
 });

@@ -99,3 +99,57 @@ describe("what lies around products", () => {
     "exact",
   );
 });
+
+describe("products of floats that end in bytes", () => {
+  // Small integers, so that sums are exact in any order.
+  const whole = (shape: readonly number[]): number[] =>
+    Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => ((i * 37) % 11) - 5);
+  const quantized = (s: Sketch, y: Value, to: "u8" | "i8"): Value =>
+    s.op("quantize", [y, s.constant("f32", [], [2]), s.constant(to, [], [10])], { axis: 0, block: 0, to });
+  const cases: readonly (readonly [string, string, Build])[] = [
+    [
+      "matrices",
+      "matmul_f32_tiled",
+      (s) => quantized(s, s.op("matmul", [s.input("f32", [6, 8], whole([6, 8])), s.constant("f32", [8, 12], whole([8, 12]))]), "u8"),
+    ],
+    [
+      "convolutions",
+      "conv_f32_tiled",
+      (s) =>
+        quantized(
+          s,
+          s.op("conv", [s.input("f32", [1, 5, 4, 6], whole([1, 5, 4, 6])), s.constant("f32", [6, 5, 3, 3], whole([6, 5, 3, 3]))], attrs(1)),
+          "i8",
+        ),
+    ],
+    [
+      "a convolution of one pixel",
+      "conv_f32_vector",
+      (s) =>
+        quantized(
+          s,
+          s.op("conv", [s.input("f32", [1, 9, 1, 1], whole([9])), s.constant("f32", [6, 9, 1, 1], whole([6, 9]))], attrs(0)),
+          "u8",
+        ),
+    ],
+    [
+      "each channel by itself",
+      "conv_f32_depthwise",
+      (s) =>
+        quantized(
+          s,
+          s.op(
+            "conv",
+            [s.input("f32", [1, 5, 4, 7], whole([5, 28])), s.constant("f32", [5, 1, 3, 3], whole([5, 9]))],
+            attrs(1, { group: 5 }),
+          ),
+          "u8",
+        ),
+    ],
+  ];
+  for (const [name, kernel, build] of cases) test(name, () => checkDevice(deviceCase(build), [kernel], "exact"));
+  testOnDriver(
+    cases.map(([, , build]) => build),
+    "exact",
+  );
+});

@@ -3,7 +3,7 @@
 import type { Node } from "../../../ir/graph.ts";
 import { add, i32, mul } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
-import { anchorOf, constantOperand, outer } from "../anchor.ts";
+import { anchorOf, constantOperand, isFloat, isFloatOrByte, outer } from "../anchor.ts";
 import { epilogueOf } from "../epilogue.ts";
 import type { GenericContext } from "../generic/kernel.ts";
 import { type Storage, sameStorage } from "../storage.ts";
@@ -43,7 +43,7 @@ export interface ConvSpec {
 
 /** The unit's convolution, or undefined where its weights or bias are no constants. */
 export function convSpecOf(u: Unit, c: GenericContext): ConvSpec | undefined {
-  const node = anchorOf(u, "conv", c.ops);
+  const node = anchorOf(u, "conv", c.ops, isFloat, isFloatOrByte);
   if (!node) return undefined;
   const [x, w, b] = node.inputs;
   const [weights, bias] = [constantOperand(u, w, c), constantOperand(u, b, c)];

@@ -4,7 +4,7 @@ import type { Value } from "../../../ir/graph.ts";
 import { i32, mul } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
 import type { Capabilities } from "../../backend.ts";
-import { anchorOf, outer } from "../anchor.ts";
+import { anchorOf, isFloat, isFloatOrByte, outer } from "../anchor.ts";
 import { epilogueOf } from "../epilogue.ts";
 import { type GenericContext, kernelName } from "../generic/kernel.ts";
 import type { Storage } from "../storage.ts";
@@ -106,7 +106,7 @@ function given(u: Unit, v: Value, name: "a" | "b", f: Frame, c: GenericContext):
 
 /** Products in f32 of operands anywhere in memory. `plan` is for tests. */
 export function deviceMatmul(u: Unit, c: GenericContext, can: Capabilities, plan = tilingFor): Lowered | undefined {
-  const matmul = anchorOf(u, "matmul", c.ops);
+  const matmul = anchorOf(u, "matmul", c.ops, isFloat, isFloatOrByte);
   if (!matmul) return undefined;
   const [left, right] = matmul.inputs.map((v) => outer(u, v)) as [Value, Value];
   const out = c.storageOf(u.node.results[0]!);

@@ -37,6 +37,8 @@ export interface Capabilities {
   readonly dot4?: boolean;
   /** `dot_bytes` in one instruction, exact; elsewhere products of bytes are taken in 16 bits. */
   readonly byteDots?: boolean;
+  /** `dot_pairs` in one instruction, exact where sums stay within 16 bits. */
+  readonly bytePairs?: boolean;
   /**
    * Functions that the target computes itself, out of `round_even` to `erf` and the float `rem`, `pow` and `atan2`; others call functions of
    * ours, in kernel IR. Every target has `neg`, `abs`, `not`, `sqrt`, `floor`, `ceil` and `trunc`, and no target integer powers.

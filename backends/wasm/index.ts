@@ -1,7 +1,7 @@
 // The WebAssembly backend: one module per variant, with and without relaxed SIMD.
 
 import { type Capabilities, defineBackend } from "../../compiler/backend.ts";
-import type { Program } from "../../ir/kernel/types.ts";
+import type { Expr, Program } from "../../ir/kernel/types.ts";
 import { visitExpressions } from "../../ir/kernel/walk.ts";
 import { assemble } from "./assemble.ts";
 import { printModule } from "./print.ts";
@@ -12,14 +12,18 @@ const shared = {
   maths: ["round_even"],
 } satisfies Partial<Capabilities>;
 
-function takesByteDots(program: Program): boolean {
-  let found = false;
+/** Features that a program needs of engines besides what its variant does. */
+function featuresOf(program: Program): readonly string[] {
+  const found = new Set<string>();
   for (const f of program.functions)
     visitExpressions(f, (e) => {
-      found ||= e.kind === "dot_bytes";
+      const feature = FEATURES[e.kind];
+      if (feature) found.add(feature);
     });
-  return found;
+  return [...found].sort();
 }
+
+const FEATURES: Readonly<Partial<Record<Expr["kind"], string>>> = { dot_bytes: "byte-dots", dot_pairs: "byte-pairs" };
 
 export const wasm = defineBackend({
   name: "wasm",
@@ -29,8 +33,15 @@ export const wasm = defineBackend({
     {
       name: "relaxed-dots",
       needs: ["simd", "relaxed-simd"],
-      may: ["byte-dots"],
-      can: { ...shared, fma: true, byteDots: true, accumulators: 10 },
+      may: ["byte-dots", "byte-pairs"],
+      can: { ...shared, fma: true, byteDots: true, bytePairs: true, accumulators: 10 },
+    },
+    // Where that of two bytes is (x86 in V8 12 and later): for weights alone of small integers.
+    {
+      name: "relaxed-pairs",
+      needs: ["simd", "relaxed-simd"],
+      may: ["byte-pairs"],
+      can: { ...shared, fma: true, bytePairs: true, accumulators: 10 },
     },
     // Engines with relaxed SIMD on by default also keep program order, so that one register serves all loads (KERNELS.md 3).
     { name: "relaxed", needs: ["simd", "relaxed-simd"], can: { ...shared, fma: true, accumulators: 10 } },
@@ -39,11 +50,13 @@ export const wasm = defineBackend({
   team: 8,
   async emit(program, variant) {
     const [relaxed, threads] = [variant.needs.includes("relaxed-simd"), variant.can.threads !== undefined];
-    const uses = takesByteDots(program) ? ["byte-dots"] : [];
-    const name = uses.length > 0 ? variant.name : variant.name.replace("-dots", "");
+    const uses = featuresOf(program);
+    const own = uses.includes("byte-dots") ? "-dots" : uses.length > 0 ? "-pairs" : "";
+    const name = variant.name.replace(/-dots|-pairs/, own);
     const code = name === "baseline" ? "model.wasm" : `model.${name}.wasm`;
     // V8 13.6 makes `v128.const` anew in every round of a loop; the engines without relaxed SIMD do not (NETWORKS.md 6).
-    const text = printModule(program, { relaxed, byteDots: variant.can.byteDots === true, constantsInMemory: relaxed, team: threads });
+    const { byteDots = false, bytePairs = false } = variant.can;
+    const text = printModule(program, { relaxed, byteDots, bytePairs, constantsInMemory: relaxed, team: threads });
     return { code, files: { [code]: await assemble(text, relaxed, threads) }, uses };
   },
 });

@@ -72,7 +72,11 @@ function printStatement(s: Stmt, b: Block): string {
 
 const printBody = (body: readonly Stmt[], b: Block): string => body.map((s) => printStatement(s, b)).join("");
 
-export function printFunction(func: Func, { relaxed, byteDots = false }: PrintOptions, constants?: ConstantTable): string {
+export function printFunction(
+  func: Func,
+  { relaxed, byteDots = false, bytePairs = false }: PrintOptions,
+  constants?: ConstantTable,
+): string {
   const locals: string[] = [];
   visitStatements(func.body, (s) => {
     if (s.kind === "let") locals.push(`(local $${s.name} ${wasmType(s.value.type)})`);
@@ -83,6 +87,7 @@ export function printFunction(func: Func, { relaxed, byteDots = false }: PrintOp
     func: func.name,
     relaxed,
     byteDots,
+    bytePairs,
     constants,
     indent: "    ",
     // A dot cannot occur in the names of variables.
@@ -104,6 +109,8 @@ export interface PrintOptions {
   readonly relaxed: boolean;
   /** Whether dot products of bytes are one relaxed instruction, which takes its second operand as unsigned. */
   readonly byteDots?: boolean;
+  /** Likewise for those of two bytes. */
+  readonly bytePairs?: boolean;
   /** Whether vectors of equal constants are loaded from a table at the start of the memory. Default false: they are part of the code. */
   readonly constantsInMemory?: boolean;
   /** Whether teams of threads run it. Default false. */

@@ -372,6 +372,7 @@ function print(e: Expr, p: Printer): Printed {
     case "fma":
       return infix("+", infix("*", print(e.a, p), print(e.b, p)), print(e.c, p));
     case "dot_bytes":
+    case "dot_pairs":
     case "narrow":
       return fail(p, `${e.kind} of ${e.type}`);
     case "team":

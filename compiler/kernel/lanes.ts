@@ -149,6 +149,11 @@ export function splitter(name: Namer): Splitter {
         const product = (i: number): Expr => k.mul(a[i]!, k.and(b[i]!, k.i32(255)));
         return c.map((sum, i) => [0, 1, 2, 3].reduce((s, j) => k.add(s, product(4 * i + j)), sum));
       }
+      case "dot_pairs": {
+        const [a, b] = [lanes(e.a), lanes(e.b)];
+        const product = (i: number): Expr => k.mul(a[i]!, k.and(b[i]!, k.i32(255)));
+        return [0, 2, 4, 6, 8, 10, 12, 14].map((i) => k.add(product(i), product(i + 1)));
+      }
       case "narrow": {
         const [low, high] = SATURATED[e.to];
         const one = (x: Expr): Expr => {

@@ -154,6 +154,7 @@ function expression(e: Expr): string {
     case "dot":
     case "dot4":
     case "dot_bytes":
+    case "dot_pairs":
     case "narrow":
     case "fma":
     case "team":

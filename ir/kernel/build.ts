@@ -70,6 +70,7 @@ export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a,
 export const dot4 = (a: Expr, b: Expr): Expr => ({ kind: "dot4", type: "i32", a, b });
 export const team = (of: TeamValue): Expr => ({ kind: "team", type: "i32", of });
 export const dotBytes = (a: Expr, b: Expr, c: Expr): Expr => ({ kind: "dot_bytes", type: "i32x4", a, b, c });
+export const dotPairs = (a: Expr, b: Expr): Expr => ({ kind: "dot_pairs", type: "i16x8", a, b });
 export const narrow = (to: "i16" | "i8" | "u8", a: Expr, b: Expr): Expr => ({
   kind: "narrow",
   type: to === "i16" ? "i16x8" : "i8x16",

@@ -1,5 +1,6 @@
 // Compiles kernel expressions to closures for the interpreter; every scalar operator is ir/scalar/evaluate.ts, vectors work lane by lane.
 
+import { errors } from "../diagnostics.ts";
 import type { ScalarValue } from "../scalar/evaluate.ts";
 import * as scalar from "../scalar/evaluate.ts";
 import type { BinaryOp, ScalarType } from "../scalar/types.ts";
@@ -204,6 +205,19 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
         if (counts) counts.multiplyAdds += 16;
         const [x, y, z] = [a(frame) as number[], b(frame) as number[], c(frame) as number[]];
         return z.map((sum, i) => [0, 1, 2, 3].reduce((s, k) => s + x[4 * i + k]! * (y[4 * i + k]! & 255), sum) | 0);
+      };
+    }
+    case "dot_pairs": {
+      const [a, b] = [sub(e.a), sub(e.b)];
+      const { counts } = scope;
+      return (frame) => {
+        if (counts) counts.multiplyAdds += 16;
+        const [x, y] = [a(frame) as number[], b(frame) as number[]];
+        return [0, 2, 4, 6, 8, 10, 12, 14].map((i) => {
+          const sum = x[i]! * (y[i]! & 255) + x[i + 1]! * (y[i + 1]! & 255);
+          if (sum < -32768 || sum > 32767) throw errors.badKernel("dot_pairs", `adds two products up to ${sum}, which leaves 16 bits`);
+          return sum;
+        });
       };
     }
     case "narrow": {

@@ -68,6 +68,7 @@ export function printExpr(e: Expr, nested = false): string {
       return `fma(${list([e.a, e.b, e.c])})`;
     case "dot":
     case "dot4":
+    case "dot_pairs":
       return `${e.kind}(${list([e.a, e.b])})`;
     case "dot_bytes":
       return `dot_bytes(${list([e.a, e.b, e.c])})`;

@@ -57,6 +57,11 @@ export type Expr =
   | { readonly kind: "dot4"; readonly type: "i32"; readonly a: Expr; readonly b: Expr }
   /** The signed bytes of `a` times the unsigned ones of `b` (both i8x16), four neighbours added up, plus `c`; for targets with `byteDots`. */
   | { readonly kind: "dot_bytes"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
+  /**
+   * The signed bytes of `a` times the unsigned ones of `b` (both i8x16), two neighbours added up; for targets with `bytePairs`. No sum leaves
+   * 16 bits: targets differ in what becomes of those that do.
+   */
+  | { readonly kind: "dot_pairs"; readonly type: "i16x8"; readonly a: Expr; readonly b: Expr }
   /** The lanes of `a`, then those of `b`, saturated to half their width: i32x4 to i16, i16x8 to i8 or u8. */
   | { readonly kind: "narrow"; readonly type: "i16x8" | "i8x16"; readonly to: "i16" | "i8" | "u8"; readonly a: Expr; readonly b: Expr }
   /**

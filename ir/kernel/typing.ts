@@ -182,6 +182,10 @@ function derive(e: Expr, place: Place): ValueType {
       expect(type(e.b), "i8x16", "an operand of dot_bytes", place);
       expect(type(e.c), "i32x4", "what is added to dot_bytes", place);
       return "i32x4";
+    case "dot_pairs":
+      expect(type(e.a), "i8x16", "an operand of dot_pairs", place);
+      expect(type(e.b), "i8x16", "an operand of dot_pairs", place);
+      return "i16x8";
     case "narrow": {
       const wide = e.to === "i16" ? "i32x4" : "i16x8";
       expect(type(e.a), wide, "an operand of narrow", place);

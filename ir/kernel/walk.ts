@@ -21,6 +21,7 @@ export function operands(e: Expr): readonly Expr[] {
     case "shuffle":
     case "dot":
     case "dot4":
+    case "dot_pairs":
     case "narrow":
       return [e.a, e.b];
     case "select":
@@ -62,6 +63,7 @@ export function mapOperands(e: Expr, f: (operand: Expr) => Expr): Expr {
     case "shuffle":
     case "dot":
     case "dot4":
+    case "dot_pairs":
     case "narrow":
       return { ...e, a: x, b: y };
     case "select":

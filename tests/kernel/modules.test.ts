@@ -75,20 +75,26 @@ describe.each(wasm.variants)("wasm:$name", (variant) => {
 it("names the files of variants apart", async () => {
   const p = v("arena", "ptr");
   const bytes = k.store("i32x4", p, k.dotBytes(k.load("i8x16", p), k.load("i8x16", p), k.load("i32x4", p)));
+  const pairs = k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p)));
   const emitted = await Promise.all([
-    wasm.emit(arenaProgram([bytes], 16), wasm.variants[0]!),
+    wasm.emit(arenaProgram([bytes, pairs], 16), wasm.variants[0]!),
+    wasm.emit(arenaProgram([pairs], 16), wasm.variants[0]!),
+    wasm.emit(arenaProgram([pairs], 16), wasm.variants[1]!),
     ...wasm.variants.map((x) => wasm.emit(arenaProgram([], 0), x)),
     js.emit(arenaProgram([], 0), js.variants[0]!),
   ]);
   expect(emitted.map((e) => e.code)).toEqual([
     "model.relaxed-dots.wasm",
+    "model.relaxed-pairs.wasm",
+    "model.relaxed-pairs.wasm",
     // What takes no dot products of bytes is the next variant's.
+    "model.relaxed.wasm",
     "model.relaxed.wasm",
     "model.relaxed.wasm",
     "model.wasm",
     "kernels.js",
   ]);
-  expect(emitted.map((e) => e.uses ?? [])).toEqual([["byte-dots"], [], [], [], []]);
+  expect(emitted.map((e) => e.uses ?? [])).toEqual([["byte-dots", "byte-pairs"], ["byte-pairs"], ["byte-pairs"], [], [], [], [], []]);
 });
 
 describe("printed code", () => {

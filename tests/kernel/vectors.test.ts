@@ -98,6 +98,8 @@ const lanesOf = (t: VectorType, bytes: Uint8Array<ArrayBuffer>, at: number): str
 };
 
 /** Targets without vectors take them apart; wasm has them where the engine is exact. */
+const takesPairs = ({ variant: { can } }: Target): boolean =>
+  can.vectors.length === 0 || (can.bytePairs === true && hasFeature("byte-pairs"));
 const takesBytes = ({ variant: { can } }: Target): boolean =>
   can.vectors.length === 0 || (can.byteDots === true && hasFeature("byte-dots"));
 
@@ -220,6 +222,31 @@ describe.each(targets)("$name", (target) => {
     );
     await fc.assert(property, { numRuns: 40 });
   });
+});
+
+it.each(targets.filter(takesPairs))("$name adds up two products of signed bytes by unsigned ones, to the last bit", async (target) => {
+  const p = k.variable("arena", "ptr");
+  const dot = k.dotPairs(k.load("i8x16", p), k.load("i8x16", p, 16));
+  const program = arenaProgram([k.store("i16x8", p, dot, 32)], 48);
+  const run = async (a: readonly number[], b: readonly number[]): Promise<number[]> => {
+    const start = new Uint8Array(48);
+    start.set(a.map((x) => x & 255));
+    start.set(b, 16);
+    const { arena } = await runOn(target, program, start);
+    expect(arena).toEqual(runInterpreter(program, start.slice()).arena);
+    return [...new Int16Array(arena.buffer, 32, 8)];
+  };
+  const each = <T>(...xs: readonly T[]): T[] => Array.from({ length: 16 }, (_, i) => xs[i % xs.length]!);
+  expect(await run(each(64), each(255))).toEqual(Array(8).fill(64 * 255 * 2));
+  expect(await run(each(-64), each(255))).toEqual(Array(8).fill(-64 * 255 * 2));
+  expect(await run(each(-128, 127), each(127, 1))).toEqual(Array(8).fill(-128 * 127 + 127));
+  expect(await run(each(3, -5, 7, 11), each(200, 100, 0, 255))).toEqual([100, 2805, 100, 2805, 100, 2805, 100, 2805]);
+});
+
+it("sums of two products that leave 16 bits are no meaning", () => {
+  const p = k.variable("arena", "ptr");
+  const program = arenaProgram([k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p, 16)), 32)], 48);
+  expect(() => runInterpreter(program, new Uint8Array(48).fill(127, 0, 16).fill(255, 16, 32))).toThrow("64770, which leaves 16 bits");
 });
 
 it.each(targets.filter(takesBytes))("$name multiplies signed bytes by unsigned ones, to the last bit", async (target) => {

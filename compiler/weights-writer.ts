@@ -1,7 +1,7 @@
 // Packs weights.bin: aligned pieces, each content once.
 
 import { createHash } from "node:crypto";
-import { dequantized, type Quantized } from "../ir/quantized.ts";
+import { dequantized, packedIntegers, type Quantized } from "../ir/quantized.ts";
 import type { Steps } from "../runtime/artifact.ts";
 
 /** Bytes that every piece starts at a multiple of; enough for any typed array or vector over it. */
@@ -20,12 +20,6 @@ export interface WeightsWriter {
 
 const viewOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 const contentOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("base64");
-
-/** Two integers of four bits to a byte: of eight in a row, the first four low, the others high. */
-function packed({ bits, integers }: Quantized): Uint8Array {
-  if (bits === 8) return integers;
-  return Uint8Array.from({ length: integers.length / 2 }, (_, i) => integers[i + (i & ~3)]! | (integers[i + (i & ~3) + 4]! << 4));
-}
 
 /** `known`: what some of the floats are made of that pieces are going to hold, in rows or in columns. */
 export const createWeightsWriter = (known: readonly Quantized[] = []): WeightsWriter => {
@@ -55,7 +49,10 @@ export const createWeightsWriter = (known: readonly Quantized[] = []): WeightsWr
       const { bits, columns, block, zeros } = q;
       const scales = writer.append(q.scales);
       const points = zeros.length === 1 ? { zero: zeros[0]! } : { zeros: writer.append(zeros) };
-      return { from: writer.append(packed(q)), steps: { bits, columns, block, scales, ...points, ...(turned ? { turned } : {}) } };
+      return {
+        from: writer.append(packedIntegers(q.integers, bits)),
+        steps: { bits, columns, block, scales, ...points, ...(turned ? { turned } : {}) },
+      };
     },
     size: () => end,
     finish: () => {

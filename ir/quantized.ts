@@ -29,3 +29,9 @@ export function dequantized(q: Quantized, turned = false): Float32Array {
     }
   return out;
 }
+
+/** Integers of four bits two to a byte: of eight in a row, the first four in the low halves, the others in the high ones. */
+export function packedIntegers(integers: Uint8Array, bits: 4 | 8): Uint8Array {
+  if (bits === 8) return integers;
+  return Uint8Array.from({ length: integers.length / 2 }, (_, i) => integers[i + (i & ~3)]! | (integers[i + (i & ~3) + 4]! << 4));
+}

@@ -3,6 +3,7 @@
 import type { Capabilities } from "../backend.ts";
 import type { GenericContext } from "./generic/kernel.ts";
 import { NotVectorizable } from "./generic/lanes.ts";
+import { lowerBlockProduct } from "./match-block-product.ts";
 import { lowerBytes } from "./match-bytes.ts";
 import { lowerConv } from "./match-conv.ts";
 import { lowerConvTranspose } from "./match-conv-transpose.ts";
@@ -17,6 +18,7 @@ const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered
   lowerMatmul,
   lowerPool,
   lowerBytes,
+  lowerBlockProduct,
 ];
 
 /** A template's kernel for the unit, or undefined where the generic lowering is the way. */

@@ -24,6 +24,7 @@ const PRODUCT = 2;
 const ANCHORS: ReadonlyMap<string, number> = new Map([
   ["conv", PRODUCT],
   ["matmul", PRODUCT],
+  ["block_product", PRODUCT],
   ["conv_transpose", PRODUCT],
   ["reduce", 1],
   ["pool", 1],

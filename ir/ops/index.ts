@@ -3,6 +3,7 @@
 import { type OpSet, opSet } from "../op.ts";
 import { activationOps } from "./activations.ts";
 import { attentionOps } from "./attention.ts";
+import { blockProductOps } from "./block-product.ts";
 import { compactionOps } from "./compaction.ts";
 import { contractOps } from "./contract.ts";
 import { convertOps } from "./convert.ts";
@@ -36,6 +37,7 @@ export const standardOps: OpSet = opSet(
   coreOps,
   activationOps,
   attentionOps,
+  blockProductOps,
   compactionOps,
   contractOps,
   convertOps,

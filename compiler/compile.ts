@@ -25,7 +25,7 @@ import { type MemoryPlan, planMemory } from "./plan-memory.ts";
 import { buildProgram } from "./program.ts";
 import { foundQuantization } from "./quantize/found.ts";
 import type { QuantizationReport } from "./quantize/report.ts";
-import { isQuantized, quantizedConstants } from "./quantized.ts";
+import { integersIn, isQuantized } from "./quantized.ts";
 import {
   explainSteps,
   forecast,
@@ -156,12 +156,10 @@ interface Emitting {
   readonly sameBits: boolean;
 }
 
-/** The last of variants that need the same whose programs may use all that a program of `variant` uses: it is that one's, too. */
-function plainest(variants: readonly Variant[], variant: Variant, uses: readonly string[]): Variant {
-  if (!variant.may) return variant;
-  const fits = ({ may = [], needs }: Variant): boolean =>
-    needs.join() === variant.needs.join() && uses.every((feature) => may.includes(feature));
-  return variants.findLast(fits) ?? variant;
+/** Variants that need the same and whose programs may use all that a program of `variant` uses, the plainest last: it is theirs, too. */
+function alike(variants: readonly Variant[], variant: Variant, uses: readonly string[]): readonly Variant[] {
+  if (!variant.may) return [variant];
+  return variants.filter(({ may = [], needs }) => needs.join() === variant.needs.join() && uses.every((feature) => may.includes(feature)));
 }
 
 /** A variant as emitted, after those that are better where what they need is to be had. */
@@ -171,7 +169,7 @@ async function emitVariant(
   variant: Variant,
   all: readonly Variant[],
   { weights, findings, options: { profile = false, cost }, sameBits }: Emitting,
-): Promise<readonly (EmittedVariant & { readonly report: VariantReport })[]> {
+): Promise<{ readonly emitted: readonly (EmittedVariant & { readonly report: VariantReport })[]; readonly of: readonly Variant[] }> {
   const can = capabilitiesOf(measuredVariant(backend, variant, cost), sameBits);
   const lowered = lowerGraph(graph, can);
   const { threads = 1, device } = can;
@@ -201,14 +199,15 @@ async function emitVariant(
     steps: lowered.steps.length,
     nodes: explainSteps(graph, lowered.steps, findings, backend.name, costsOf(backend, variant, cost), device !== undefined),
   };
-  const { name } = plainest(all, variant, emitted.uses ?? []);
+  const of = alike(all, variant, emitted.uses ?? []);
+  const { name } = of.at(-1) ?? variant;
   const named = (name: string, { code, files, schedule, uses = [], limits = [] }: Emitted) => ({
     manifest: { ...manifest, name, needs: [...variant.needs, ...uses, ...limits], code, ...(schedule ? { schedule } : {}) },
     files,
     report: { ...report, variant: name },
   });
   const { better } = emitted;
-  return [...(better ? [named(`${name}-${better.name}`, better)] : []), named(name, emitted)];
+  return { emitted: [...(better ? [named(`${name}-${better.name}`, better)] : []), named(name, emitted)], of };
 }
 
 /** What one inference of a graph takes as it is, without any pass but what lowering needs. */
@@ -239,14 +238,15 @@ async function emitVariants(graph: Graph, backends: readonly Backend[], emitting
   const files = new Map<string, Uint8Array>();
   const encoder = new TextEncoder();
   for (const backend of backends) {
-    const done = new Set<string>();
+    const done = new Set<Variant>();
     const all = [...backend.variants, ...(threads && !profile ? teamsOf(backend) : [])];
     for (const variant of all) {
       // A program that came out plainer than it might have is there already.
-      if (done.has(variant.name)) continue;
+      if (done.has(variant)) continue;
       onStage?.(`emit ${prefix}${backend.name} ${variant.name}`);
-      for (const { manifest, report, files: own } of await emitVariant(graph, backend, variant, all, emitting)) {
-        done.add(manifest.name);
+      const { emitted, of } = await emitVariant(graph, backend, variant, all, emitting);
+      for (const v of of) done.add(v);
+      for (const { manifest, report, files: own } of emitted) {
         variants.push({ ...manifest, code: `${prefix}${manifest.code}` });
         reports.push(report);
         for (const [name, content] of Object.entries(own))
@@ -277,7 +277,7 @@ export async function compileGraph(graph: Graph, outputs: readonly string[], opt
     ...(options.onPass ? { onPass: options.onPass } : {}),
     ...(options.log ? { log: options.log } : {}),
   });
-  const weights = createWeightsWriter(quantizedConstants(better));
+  const weights = createWeightsWriter(integersIn(better));
   const emitting: Emitting = { weights, findings: sparsity, options, sameBits: isQuantized(better) };
   const backendOf = (name: string): Backend => {
     const found = all.find((b) => b.name === name);

@@ -45,6 +45,11 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
       const count = piece.byteLength / 4;
       return place(`floats ${JSON.stringify(made)}`, piece.byteLength, (at) => ({ kind: "floats", at, count, ...made }));
     }
+    const narrow = file.nibblesOf(piece);
+    if (narrow) {
+      const count = piece.byteLength;
+      return place(`nibbles ${narrow.from} ${count}`, count, (at) => ({ kind: "nibbles", at, count, ...narrow }));
+    }
     const from = file.append(piece);
     return place(`copy ${from} ${piece.byteLength}`, piece.byteLength, (at) => ({ kind: "copy", at, from, bytes: piece.byteLength }));
   };

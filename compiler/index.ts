@@ -221,7 +221,9 @@ export async function quantizeModel(
 ): Promise<{ readonly onnx: Uint8Array; readonly quantization: QuantizationReport; readonly notes: readonly Note[] }> {
   options.onStage?.("read");
   const { graph, outputs } = await importModel(model, options);
-  const { pipeline, report } = await quantizePipeline(graph, asked, options);
+  // Elsewhere, what is known of weights alone is best.
+  const floats = asked.scheme.endsWith("-weights") ? { activations: "float" as const } : {};
+  const { pipeline, report } = await quantizePipeline(graph, { ...asked, ...floats }, options);
   const last = pipeline.findIndex((p) => p.name === "quantize-blocks");
   const { graph: quantized, notes } = runPipeline(graph, pipeline.slice(0, last + 1));
   return { onnx: writeOnnx(quantized, outputs), quantization: report, notes };

@@ -12,6 +12,8 @@ export interface WeightsWriter {
   append(piece: ArrayBufferView): number;
   /** Where the integers lie that the floats of a piece are made of, where they are known to be. */
   integersOf(piece: ArrayBufferView): { readonly from: number; readonly steps: Steps } | undefined;
+  /** Where the bytes of a piece lie packed, where they are known to be integers of four bits. */
+  nibblesOf(piece: ArrayBufferView): { readonly from: number } | undefined;
   /** Bytes so far. */
   size(): number;
   /** The bytes of weights.bin. */
@@ -21,12 +23,21 @@ export interface WeightsWriter {
 const viewOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
 const contentOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("base64");
 
-/** `known`: what some of the floats are made of that pieces are going to hold, in rows or in columns. */
-export const createWeightsWriter = (known: readonly Quantized[] = []): WeightsWriter => {
+/**
+ * What pieces are going to hold: `made`, what some of the floats are made of, in rows or in columns; `nibbles`, integers of four bits, one to
+ * a byte, in whole words.
+ */
+export interface KnownIntegers {
+  readonly made: readonly Quantized[];
+  readonly nibbles: readonly Uint8Array[];
+}
+
+export const createWeightsWriter = (known: KnownIntegers = { made: [], nibbles: [] }): WeightsWriter => {
   // Where columns are as rows, rows.
   const made = new Map(
-    known.flatMap((q) => [true, false].map((turned) => [contentOf(viewOf(dequantized(q, turned))), { q, turned }] as const)),
+    known.made.flatMap((q) => [true, false].map((turned) => [contentOf(viewOf(dequantized(q, turned))), { q, turned }] as const)),
   );
+  const narrow = new Set(known.nibbles.map(contentOf));
   const pieces: { readonly at: number; readonly bytes: Uint8Array }[] = [];
   const places = new Map<string, number>();
   let end = 0;
@@ -54,6 +65,8 @@ export const createWeightsWriter = (known: readonly Quantized[] = []): WeightsWr
         steps: { bits, columns, block, scales, ...points, ...(turned ? { turned } : {}) },
       };
     },
+    nibblesOf: (piece) =>
+      narrow.size > 0 && narrow.has(contentOf(viewOf(piece))) ? { from: writer.append(packedIntegers(viewOf(piece), 4)) } : undefined,
     size: () => end,
     finish: () => {
       const whole = new Uint8Array(end);

@@ -43,6 +43,7 @@ export interface Steps {
  * `winograd` reads f32 kernels [rows, columns, 3, 3] and writes their transforms for tiles of `tile` x `tile` outputs, rounded once to f32,
  * as [point][rows / group][columns][group]: for each of (tile + 2)^2 points a panel. `rows` is a multiple of `group`.
  * `floats` writes `count` floats that are made of the integers at `from`; `panels` and `winograd` with `steps` read such floats likewise.
+ * `nibbles` writes `count` integers of four bits, packed as in `Steps`, one to a byte.
  * `widen` reads `count` signed bytes and writes them as i16.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
@@ -80,6 +81,7 @@ export type Section =
     }
   | { readonly kind: "floats"; readonly at: number; readonly from: number; readonly count: number; readonly steps: Steps }
   | { readonly kind: "widen"; readonly at: number; readonly from: number; readonly count: number }
+  | { readonly kind: "nibbles"; readonly at: number; readonly from: number; readonly count: number }
   | {
       readonly kind: "counts";
       readonly at: number;

@@ -124,6 +124,9 @@ const extents = (section: Section, stored: number, place: Place): readonly [writ
   switch (section.kind) {
     case "copy":
       return [section.bytes, section.bytes];
+    case "nibbles":
+      if (section.count % 8) reject(inside(place, "count"), `${section.count} integers of 4 bits are no whole words`);
+      return [section.count, section.count / 2];
     case "widen":
       return [2 * section.count, section.count];
     case "floats":

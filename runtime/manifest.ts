@@ -63,10 +63,10 @@ const steps: Parse<Steps> = (value, at) => {
 
 const section: Parse<Section> = (value, at) => {
   const field = object(value, at);
-  const kind = field("kind", oneOf("copy", "widen", "floats", "panels", "winograd", "indices", "counts"));
+  const kind = field("kind", oneOf("copy", "widen", "nibbles", "floats", "panels", "winograd", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
-  if (kind === "widen") return { kind, ...place, count: field("count", size) };
+  if (kind === "widen" || kind === "nibbles") return { kind, ...place, count: field("count", size) };
   if (kind === "floats") return { kind, ...place, count: field("count", size), steps: field("steps", steps) };
   const made = () => field("steps", (v, p) => (v === undefined ? {} : { steps: steps(v, p) }));
   if (kind === "panels")

@@ -3,7 +3,7 @@
 import { type Section, type Steps, WEIGHTS } from "./artifact.ts";
 import { INDEX_BYTES } from "./bounds.ts";
 import { errors } from "./diagnostics.ts";
-import { floatsAt } from "./steps.ts";
+import { floatsAt, integersAt } from "./steps.ts";
 import { transformKernels } from "./winograd.ts";
 
 type Indices = Section & { readonly kind: "indices" };
@@ -21,6 +21,7 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
       new Int16Array(image.buffer, image.byteOffset + section.at, section.count).set(
         new Int8Array(stored.buffer, stored.byteOffset + section.from, section.count),
       );
+    else if (section.kind === "nibbles") image.set(integersAt(stored, section.from, section.count, 4), section.at);
     else if (section.kind === "floats") words(image, section.at, section.count).set(floats(stored, section, section.count));
     else if (section.kind === "panels") packPanels(floats(stored, section, section.rows * section.columns), image, section);
     else if (section.kind === "winograd") transformKernels(floats(stored, section, 9 * section.rows * section.columns), image, section);

@@ -1,6 +1,7 @@
 // Takes products of quantized values as products of their integers, and leaves integers wherever elements only move.
 
 import { definePass, settle } from "../pass.ts";
+import { blockProductRules } from "../rules/block-products.ts";
 import { dequantizedConstants, integerProductRules } from "../rules/integer-products.ts";
 import { quantizedMoves } from "../rules/quantized-moves.ts";
 import { quantizedSums } from "../rules/quantized-sums.ts";
@@ -11,7 +12,10 @@ export const integerProducts = definePass({
   exactness: "bounded",
   invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
   run(g, ctx) {
-    const integers = settle("integer-products", g, [...quantizedMoves, ...quantizedSums, ...integerProductRules], ctx.trace);
+    // Devices have kernels for products of few rows of floats, and none for blocks of integers.
+    const blocks = ctx.targets.devices.length > 0 ? [] : blockProductRules;
+    const rules = [...blocks, ...quantizedMoves, ...quantizedSums, ...integerProductRules];
+    const integers = settle("integer-products", g, rules, ctx.trace);
     return settle("integer-products", integers, dequantizedConstants, ctx.trace);
   },
 });

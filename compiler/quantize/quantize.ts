@@ -12,7 +12,7 @@ import { type Layer, layersOf, rowsOf } from "./layers.ts";
 import { accuracy, type Distance, distance, roundingNoise } from "./measure.ts";
 import type { OpenGraph } from "./observe.ts";
 import { limitsOf, stepsOf } from "./ranges.ts";
-import { type ActivationStep, applyRecipe, hasBlocks, type Recipe } from "./recipe.ts";
+import { type ActivationStep, applyRecipe, hasBlocks, type Recipe, rowLimitOf } from "./recipe.ts";
 import type { LayerReport, QuantizationReport } from "./report.ts";
 import type { Samples } from "./samples.ts";
 import { resolveScheme, type Scheme, type SchemeOptions } from "./scheme.ts";
@@ -102,15 +102,28 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
   const limits =
     scheme.activations === "static" ? await limitsOf(open, graph, groups.flat(), calibration!.samples, scheme.range) : undefined;
 
+  const rowLimits = (kept: readonly Layer[]): Recipe["rows"] =>
+    new Map(
+      kept.flatMap((l) => {
+        const limit = rowLimitOf(l, weights.get(l)!);
+        return limit === undefined ? [] : [[l, limit] as const];
+      }),
+    );
   const recipeFor = async (kept: readonly Layer[]): Promise<Recipe> => {
     const read = kept.flatMap((l) => (l.kind === "product" && l.node.op !== "conv_transpose" ? [l.node.inputs[l.data]!] : []));
     const activations: ReadonlyMap<Value, ActivationStep> =
-      scheme.activations === "float"
+      scheme.activations === "float" || scheme.activations === "rows"
         ? new Map()
         : limits
           ? stepsOf(activationGroups(graph, kept), limits)
           : new Map(read.map((v) => [v, "dynamic"]));
-    const recipe: Recipe = { graph, weights: new Map(kept.map((l) => [l, weights.get(l)!])), biases: new Map(), activations };
+    const recipe: Recipe = {
+      graph,
+      weights: new Map(kept.map((l) => [l, weights.get(l)!])),
+      biases: new Map(),
+      activations,
+      rows: scheme.activations === "rows" ? rowLimits(kept) : new Map(),
+    };
     return scheme.correct ? correctChannels(open, recipe, calibration!.samples) : recipe;
   };
   const measured = (recipe: Recipe): Promise<Distance> | undefined =>

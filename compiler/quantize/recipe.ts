@@ -4,6 +4,9 @@ import type { Loc } from "../../ir/diagnostics.ts";
 import { arrayOf, type DType } from "../../ir/dtype.ts";
 import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
 import { rebuild } from "../../ir/rewrite.ts";
+import { elementCount } from "../../ir/tensor.ts";
+import { fitsBlocks } from "../rules/block-products.ts";
+import { roundedRows } from "../rules/row-blocks.ts";
 import type { Rounded, Step } from "./grid.ts";
 import { type Layer, scatterRows } from "./layers.ts";
 
@@ -17,6 +20,8 @@ export interface Recipe {
   /** Biases that differ from the graph's, one number for each channel. */
   readonly biases: ReadonlyMap<Layer, Float64Array>;
   readonly activations: ReadonlyMap<Value, ActivationStep>;
+  /** Products that round what they read themselves, in blocks of a row, to integers up to this. */
+  readonly rows: ReadonlyMap<Layer, number>;
 }
 
 const f32 = (b: GraphBuilder, shape: readonly number[], xs: ArrayLike<number>, locs: readonly Loc[]): Value =>
@@ -69,6 +74,22 @@ function dequantized(b: GraphBuilder, layer: Layer, w: Rounded, weights: Value):
 /** Whether blocks along the columns of a layer can be written at all: columns must be one axis, or adjacent ones. */
 export const hasBlocks = ({ matrix }: Layer): boolean => matrix.outer === 1 || matrix.inner === 1;
 
+/** Largest magnitudes of activations that meet weights of 8 bits and of 4: so that two of their products fit in 16 bits together. */
+const ROW_LIMITS = { 8: 63, 4: 127 } as const;
+/** From this share of zeros on, weights are better left out one by one. */
+const SPARSE = 0.6;
+
+/** Up to which magnitude a layer had better round what it reads, where it multiplies few rows; undefined where it had not. */
+export function rowLimitOf({ node, weights, matrix }: Layer, w: Rounded): number | undefined {
+  if (node.op !== "matmul" || weights !== 1) return undefined;
+  const x = node.inputs[0]!.type.shape as readonly number[];
+  const depth = matrix.outer;
+  const zeros = w.steps.every((s) => s.zero === w.steps[0]!.zero) ? w.integers.filter((i) => i === w.steps[0]!.zero).length : 0;
+  return zeros < SPARSE * w.integers.length && fitsBlocks(elementCount(x) / depth, depth, matrix.rows)
+    ? ROW_LIMITS[w.levels.high - w.levels.low > 15 ? 8 : 4]
+    : undefined;
+}
+
 /** Scale and zero point from the range of x itself, which is made to include 0: ONNX's DynamicQuantizeLinear. */
 function dynamicStep(b: GraphBuilder, x: Value): readonly [scale: Value, zero: Value] {
   const { locs } = x.node;
@@ -102,7 +123,7 @@ export interface Applied {
 }
 
 /** Writes the recipe into its graph. */
-export function applyRecipe({ graph, weights, biases, activations }: Recipe): Applied {
+export function applyRecipe({ graph, weights, biases, activations, rows }: Recipe): Applied {
   const made = new Map<Value, Value>();
   const layerOf = new Map([...weights.keys(), ...biases.keys()].map((l) => [l.node, l]));
   const biasOf = new Map([...biases].flatMap(([l, bias]) => (l.bias ? [[l.bias.node, { operand: l.bias.operand, bias }] as const] : [])));
@@ -114,6 +135,8 @@ export function applyRecipe({ graph, weights, biases, activations }: Recipe): Ap
       const step = activations.get(n.inputs[k]!);
       if (step) return rounded(b, v, step);
       if (layer && integers && k === layer.weights) return dequantized(b, layer, integers, v);
+      const limit = layer && k === layer.data ? rows.get(layer) : undefined;
+      if (limit !== undefined) return roundedRows(b, v, limit);
       if (moved?.operand === k) return f32(b, v.type.shape as readonly number[], moved.bias, v.node.locs);
       return v;
     });

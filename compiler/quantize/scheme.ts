@@ -20,8 +20,12 @@ export interface SchemeOptions {
   readonly block?: Block | undefined;
   /** Whether zero is the middle of the weights' levels. Default true: then zeros in weights cost nothing. */
   readonly symmetric?: boolean | undefined;
-  /** Limits of activations from samples, or found anew in every run. Default: static where there are samples. */
-  readonly activations?: "static" | "dynamic" | undefined;
+  /**
+   * Limits of activations from samples, or found anew in every run. Default: static where there are samples. With `-weights`, activations that
+   * products of few rows read are rounded in blocks of 32 by limits of their own, so that those are products of integers, unless all are to stay
+   * `float`.
+   */
+  readonly activations?: "static" | "dynamic" | "float" | undefined;
   /** Default min-max. */
   readonly range?: Range | undefined;
   /** Whether later weights make up for the rounding of earlier ones, as seen by the samples. Default: for 4 bits, where there are samples. */
@@ -37,7 +41,7 @@ export interface Scheme {
   readonly bits: 8 | 4;
   readonly block: Block;
   readonly symmetric: boolean;
-  readonly activations: "static" | "dynamic" | "float";
+  readonly activations: "static" | "dynamic" | "float" | "rows";
   readonly range: Range;
   readonly compensate: boolean;
   readonly correct: boolean;
@@ -56,11 +60,15 @@ export function resolveScheme(options: SchemeOptions, hasSamples: boolean): Sche
   const bits = name.startsWith("int8") ? 8 : 4;
   const block = oneOf("the block of weights that share a scale", options.block ?? (bits === 8 ? "channel" : 32), BLOCKS);
   const weightsOnly = name.endsWith("-weights");
-  if (weightsOnly && options.activations) throw errors.badOption(`activations are ${options.activations}, and stay floats with ${name}`);
-  const activations = oneOf("quantization of activations", options.activations ?? (hasSamples ? "static" : "dynamic"), [
-    "static",
-    "dynamic",
-  ] as const);
+  if (weightsOnly ? (options.activations ?? "float") !== "float" : options.activations === "float")
+    throw errors.badOption(
+      `activations are ${options.activations}, and ${weightsOnly ? "stay floats with" : "become 8 bits with"} ${name}`,
+    );
+  const activations = oneOf(
+    "quantization of activations",
+    options.activations ?? (weightsOnly ? "rows" : hasSamples ? "static" : "dynamic"),
+    ["static", "dynamic", "float", "rows"] as const,
+  );
   const range = oneOf("the range of activations", options.range ?? "min-max", RANGES);
   const { maxLoss, correct = false, compensate = bits === 4 && hasSamples } = options;
   if (maxLoss !== undefined && !(maxLoss >= 0)) throw errors.badOption(`the largest loss is ${maxLoss}`, "points, 0 or more");
@@ -76,7 +84,7 @@ export function resolveScheme(options: SchemeOptions, hasSamples: boolean): Sche
     bits,
     block,
     symmetric: options.symmetric ?? true,
-    activations: weightsOnly ? "float" : activations,
+    activations,
     range,
     compensate,
     correct,

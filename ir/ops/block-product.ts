@@ -9,7 +9,7 @@ import { intAttr, operandOf } from "./rules.ts";
 
 /**
  * Activations x i8 [T, K] with a scale for each `block` of a row, x_scale f32 [T, K / block]; weights w u8 or u4 [M, K] less `zero`, or less
- * zero points [M, K / block] of their own, with scales f32 [M, K / block], or [M, 1]: then those multiply whole sums. Sums of a block are
+ * zero points [M, K / block] or [M, 1] of their own, with scales f32 [M, K / block], or [M, 1]: then those multiply whole sums. Sums of a block are
  * integers, exact; their multiples are added up in order. `limit` is the largest magnitude in x.
  */
 export const blockProduct = defineOp({
@@ -32,8 +32,8 @@ export const blockProduct = defineOp({
     if (ws.dtype !== "f32" || !(sameShape(ws.shape, [m, k / block]) || sameShape(ws.shape, [m, 1])))
       c.fail(`the scales of w must be f32 [${m}, ${k / block}] or [${m}, 1], got ${typeToString(ws)}`);
     const zeros = c.types[4];
-    if (zeros && (zeros.dtype !== w.dtype || !sameShape(zeros.shape, [m, k / block])))
-      c.fail(`zero points must be ${w.dtype} [${m}, ${k / block}], got ${typeToString(zeros)}`);
+    if (zeros && (zeros.dtype !== w.dtype || !(sameShape(zeros.shape, [m, k / block]) || sameShape(zeros.shape, [m, 1]))))
+      c.fail(`zero points must be ${w.dtype} [${m}, ${k / block}] or [${m}, 1], got ${typeToString(zeros)}`);
     if (zero < 0 || BigInt(zero) > DTYPES[w.dtype].max!) c.fail(`the zero point ${zero} is no ${w.dtype}`);
     if (limit < 0 || limit > 128) c.fail(`the limit ${limit} of x is none of i8`);
     return { dtype: "f32", shape: [t, m] };
@@ -44,7 +44,7 @@ export const blockProduct = defineOp({
     const blocks = c.types[1]!.shape[1] as number;
     const whole = c.types[3]!.shape[1] === 1;
     const sum = c.reduce("sum", [blocks], ([b]) => {
-      const zero = c.types.length > 4 ? c.read(4, [m, b!]) : i32(c.attrs["zero"] as number);
+      const zero = c.types.length > 4 ? c.read(4, [m, c.types[4]!.shape[1] === 1 ? i32(0) : b!]) : i32(c.attrs["zero"] as number);
       const dot = c.reduce("sum", [block], ([r]) => {
         const k = add<Scalar>(mul<Scalar>(b!, i32(block)), r!);
         return mul<Scalar>(c.read(0, [t, k]), sub<Scalar>(c.read(2, [m, k]), zero));

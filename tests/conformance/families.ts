@@ -254,6 +254,21 @@ const quantized: readonly ConformanceCase[] = [
         return [q, s.op("dequantize", [q, s.input("f32", [3], [0.5, 0.25, 2])], { axis: 0, block: 0 })];
       }),
   },
+  {
+    name: "products of blocks of small integers",
+    build: (s) =>
+      (["u4", "u8"] as const).flatMap((of) => {
+        const [x, scales] = [s.input("i8", [2, 64]), s.input("f32", [2, 2], [0.5, 0.25, 2, 1])];
+        const product = (wide: number, attrs: object, ...zeros: readonly Value[]): Value =>
+          s.op("block_product", [x, scales, s.weight(of, [12, 64]), s.weight("f32", [12, wide]), ...zeros], {
+            block: 32,
+            zero: 0,
+            limit: 9,
+            ...attrs,
+          });
+        return [product(1, { zero: 8 }), product(2, {}, s.weight(of, [12, 2])), product(2, {}, s.weight(of, [12, 1]))];
+      }),
+  },
 ];
 
 const regions: readonly ConformanceCase[] = [

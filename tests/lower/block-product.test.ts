@@ -27,7 +27,7 @@ interface Case {
   readonly bits: 4 | 8;
   /** A scale, and a zero point, for each block; else one to a row, and one for all. */
   readonly scaled: boolean;
-  readonly centred: boolean;
+  readonly centred: "blocks" | "rows" | false;
   readonly limit: number;
 }
 
@@ -54,7 +54,7 @@ function valuesOf({ rows, depth, features, bits, scaled, centred, limit }: Case,
     xScale: scales(rows * blocks, 2),
     w: Uint8Array.from(between(features * depth, 0, top, 3)),
     wScale: scales(scaled ? features * blocks : features, 4),
-    zeros: Uint8Array.from(centred ? between(features * blocks, 0, top, 5) : [2 ** (bits - 1)]),
+    zeros: Uint8Array.from(centred ? between(features * (centred === "rows" ? 1 : blocks), 0, top, 5) : [2 ** (bits - 1)]),
     bias: noise([features], 6).data as Float32Array,
   };
 }
@@ -64,15 +64,14 @@ function graphOf({ rows, depth, features, bits, scaled, centred, limit }: Case, 
   const dtype = bits === 4 ? "u4" : "u8";
   const blocks = depth / 32;
   const params = [b.param("x", "i8", [rows, depth]), b.param("s", "f32", [rows, blocks])];
-  const constant = (of: Tensor) => b.constant(of);
   const operands = [
     ...params,
-    constant({ dtype, shape: [features, depth], data: v.w }),
-    constant({ dtype: "f32", shape: [features, scaled ? blocks : 1], data: v.wScale }),
-    ...(centred ? [constant({ dtype, shape: [features, blocks], data: v.zeros })] : []),
+    b.constant({ dtype, shape: [features, depth], data: v.w }),
+    b.constant({ dtype: "f32", shape: [features, scaled ? blocks : 1], data: v.wScale }),
+    ...(centred ? [b.constant({ dtype, shape: [features, centred === "rows" ? 1 : blocks], data: v.zeros })] : []),
   ];
   const y = b.value("block_product", operands, { block: 32, zero: centred ? 0 : v.zeros[0]!, limit });
-  const biased = b.value("relu", [b.value("add", [y, constant({ dtype: "f32", shape: [features], data: v.bias })])]);
+  const biased = b.value("relu", [b.value("add", [y, b.constant({ dtype: "f32", shape: [features], data: v.bias })])]);
   return { ops: standardOps, name: "g", params, outputs: [biased], weights: b.weights };
 }
 
@@ -87,7 +86,7 @@ function expected({ rows, depth, features, scaled, centred }: Case, v: Values): 
       for (let b = 0; b < blocks; b++) {
         let dot = 0;
         for (let k = 32 * b; k < 32 * (b + 1); k++)
-          dot += v.x[t * depth + k]! * (v.w[m * depth + k]! - v.zeros[centred ? m * blocks + b : 0]!);
+          dot += v.x[t * depth + k]! * (v.w[m * depth + k]! - v.zeros[centred === "rows" ? m : centred ? m * blocks + b : 0]!);
         const scale = v.xScale[t * blocks + b]!;
         sum = fround(sum + fround(dot * (scaled ? fround(scale * v.wScale[m * blocks + b]!) : scale)));
       }
@@ -99,14 +98,15 @@ function expected({ rows, depth, features, scaled, centred }: Case, v: Values): 
 
 const CASES: readonly Case[] = [
   { rows: 1, depth: 64, features: 16, bits: 4, scaled: true, centred: false, limit: 127 },
-  { rows: 1, depth: 96, features: 36, bits: 4, scaled: true, centred: true, limit: 128 },
+  { rows: 1, depth: 96, features: 36, bits: 4, scaled: true, centred: "blocks", limit: 128 },
   { rows: 3, depth: 32, features: 20, bits: 4, scaled: false, centred: false, limit: 127 },
   { rows: 1, depth: 64, features: 16, bits: 8, scaled: false, centred: false, limit: 63 },
-  { rows: 2, depth: 160, features: 28, bits: 8, scaled: true, centred: true, limit: 64 },
+  { rows: 2, depth: 160, features: 28, bits: 8, scaled: true, centred: "blocks", limit: 64 },
+  { rows: 1, depth: 64, features: 20, bits: 8, scaled: false, centred: "rows", limit: 63 },
   { rows: 5, depth: 64, features: 12, bits: 8, scaled: false, centred: false, limit: 128 },
 ];
 
-describe.each(targets)("products of blocks, %s", (name, can) => {
+describe.each(targets)("products of blocks, %s", (_, can) => {
   test.each(CASES)("$rows x $depth by $features rows of $bits bits, limit $limit", (c) => {
     for (const extreme of [false, true]) {
       const v = valuesOf(c, extreme);
@@ -124,6 +124,5 @@ describe.each(targets)("products of blocks, %s", (name, can) => {
       const steps = lowerGraph(graph, can).steps.map((s) => (s.kind === "kernel" ? s.lowered.kernel : s.kind));
       if (can.vectors.length > 0) expect(steps).toEqual([`matmul_i8_u${c.bits}_blocks`]);
     }
-    expect(name.length).toBeGreaterThan(0);
   });
 });

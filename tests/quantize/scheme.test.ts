@@ -13,7 +13,8 @@ describe("schemes", () => {
     expect(resolveScheme({ scheme: "int8" }, true)).toMatchObject({ bits: 8, block: "channel", activations: "static", compensate: false });
     expect(resolveScheme({ scheme: "int8" }, false)).toMatchObject({ activations: "dynamic" });
     expect(resolveScheme({ scheme: "int4" }, true)).toMatchObject({ bits: 4, block: 32, compensate: true, symmetric: true });
-    expect(resolveScheme({ scheme: "int4-weights" }, false)).toMatchObject({ activations: "float", compensate: false });
+    expect(resolveScheme({ scheme: "int4-weights" }, false)).toMatchObject({ activations: "rows", compensate: false });
+    expect(resolveScheme({ scheme: "int8-weights", activations: "float" }, false)).toMatchObject({ activations: "float" });
   });
 
   test.each<[string, SchemeOptions, string]>([
@@ -22,6 +23,7 @@ describe("schemes", () => {
     ["an unknown range", { scheme: "int8", range: "entropy" as "mse" }, "bad-option"],
     ["a negative loss", { scheme: "int8", maxLoss: -1 }, "bad-option"],
     ["activations of weights only", { scheme: "int8-weights", activations: "static" }, "bad-option"],
+    ["floats where activations become integers", { scheme: "int8", activations: "float" }, "bad-option"],
     ["static ranges without samples", { scheme: "int8", activations: "static" }, "no-samples"],
     ["correction without samples", { scheme: "int8-weights", correct: true }, "no-samples"],
     ["compensation without samples", { scheme: "int4-weights", compensate: true }, "no-samples"],

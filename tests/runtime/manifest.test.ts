@@ -83,7 +83,7 @@ test.each<[string, unknown, string]>([
   [
     "variants.0.sections.0.kind",
     "move",
-    `expected "copy" or "widen" or "floats" or "panels" or "winograd" or "indices" or "counts", found "move"`,
+    `expected "copy" or "widen" or "nibbles" or "floats" or "panels" or "winograd" or "indices" or "counts", found "move"`,
   ],
   ["variants.0.sections.0.bytes", 33, "toy (variants[0].sections[1]): bytes 32 to 52 overlap with variants[0].sections[0]"],
   ["variants.0.sections.3.from", 65, "toy (variants[0].sections[3]): ends at byte 73 of 72 in weights.bin"],

@@ -93,7 +93,7 @@ test("floats are what they are made of, less its zero point, times its scale: in
       const zeros = Uint8Array.from({ length: one ? 1 : blocks }, () => next(2 ** bits));
       const q = { bits, rows, columns, block, integers, scales, zeros };
       const expected = (turned: boolean): Float32Array => dequantized(q, turned);
-      const file = createWeightsWriter([q]);
+      const file = createWeightsWriter({ made: [q], nibbles: [] });
       file.append(Uint8Array.of(1, 2, 3));
       const image = createImage(file);
       const [straight, turned] = [image.constant(expected(false)), image.constant(expected(true))];

@@ -51,7 +51,7 @@ export interface BlockProductSpec {
   readonly weights: Uint8Array;
   /** [M, K / BLOCK], or [M]. */
   readonly scales: Float32Array;
-  /** One for all, or [M, K / BLOCK]. */
+  /** One for all, or [M], or [M, K / BLOCK]. */
   readonly zeros: Uint8Array;
   /** Largest magnitude in x. */
   readonly limit: number;
@@ -68,9 +68,10 @@ interface Shape {
   readonly blockBytes: number;
   /** Whether signed bytes by unsigned ones are taken in pairs; else two 16-bit products are, of activations widened before. */
   readonly pairs: boolean;
-  /** Whether weights have a scale for each block, a zero point for each block. */
+  /** Whether weights have a scale for each block. */
   readonly scaled: boolean;
-  readonly centred: boolean;
+  /** Whose zero points differ. */
+  readonly centred: "rows" | "blocks" | undefined;
 }
 
 const count = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
@@ -145,10 +146,9 @@ function blockProducts(spec: BlockProductSpec, s: Shape, groups: number): Stmt[]
     const weights = (g: number, type: "i8x16" | "i16x8"): Expr => load(type, w, 16 * (word * groups + g));
     // Activations that meet the first, second, ... part of a word of weights.
     const spreads = count(s.pairs ? (four ? 2 : 1) : four ? 4 : 2);
-    const from = s.pairs ? 4 * spreads.length * word : 4 * spreads.length * word;
     const name = (k: number): string => `x${word}_${k}`;
     const type = s.pairs ? "i8x16" : "i16x8";
-    const loads = spreads.map((k) => let_(name(k), spread(type, x, from + 4 * k)));
+    const loads = spreads.map((k) => let_(name(k), spread(type, x, 4 * (spreads.length * word + k))));
     const xs = spreads.map((k) => v(name(k), type));
     const products = sums.flatMap((sum, g): Stmt[] => {
       const n = `w${word}_${g}`;
@@ -170,7 +170,7 @@ function blockProducts(spec: BlockProductSpec, s: Shape, groups: number): Stmt[]
 }
 
 /** The function of `groups` times four rows of weights at once, which a team shares. */
-function rowsFunction(spec: BlockProductSpec, s: Shape, groups: number, shared: Shared, name: string): Func {
+function rowsFunction(spec: BlockProductSpec, s: Shape, groups: number, params: readonly Param[], name: string): Func {
   const { output, bits } = spec;
   const four = bits === 4;
   const many = count(groups);
@@ -200,7 +200,7 @@ function rowsFunction(spec: BlockProductSpec, s: Shape, groups: number, shared: 
     step("sp", 4),
     step("qp", 4),
     ...(s.scaled ? [step("fp", 16 * groups)] : []),
-    ...(s.centred ? [step("zp", 4 * groups)] : []),
+    ...(s.centred === "blocks" ? [step("zp", 4 * groups)] : []),
   ];
   let kept = 0;
   const stores = many.flatMap((g): Stmt[] => {
@@ -225,7 +225,7 @@ function rowsFunction(spec: BlockProductSpec, s: Shape, groups: number, shared: 
     let_("sp", advance(ptr("sums"), mul(v("t"), i32(4 * s.blocks)))),
     let_("qp", advance(ptr("scale"), mul(v("t"), i32(4 * s.blocks)))),
     ...(s.scaled ? [let_("fp", at("scales", 4 * s.blocks))] : []),
-    ...(s.centred ? [let_("zp", at("zeros", s.blocks))] : []),
+    ...(s.centred ? [let_("zp", at("zeros", s.centred === "rows" ? 1 : s.blocks))] : []),
     ...many.map((g) => let_(`a${g}`, splat("f32x4", f32(0)))),
     repeat(block, compare("ne", ptr("xp"), ptr("end"))),
     ...stores,
@@ -235,17 +235,13 @@ function rowsFunction(spec: BlockProductSpec, s: Shape, groups: number, shared: 
   const round: Stmt[] = [let_("m", add(v("first"), mul(v("g"), i32(4 * groups)))), for_("t", i32(0), i32(s.rows), row)];
   return {
     name,
-    params: [...shared.params, { name: "first", type: "i32" }, { name: "count", type: "i32" }, ...spec.epilogue.params],
+    params: [...params, { name: "first", type: "i32" }, { name: "count", type: "i32" }, ...spec.epilogue.params],
     body: [
       ...(s.pairs ? [let_("ones", all("i16x8", 1))] : []),
       ...(masked ? [let_("mask", all("i16x8", maskOf))] : []),
       for_("g", i32(0), v("count"), round, 1, groups),
     ],
   };
-}
-
-interface Shared {
-  readonly params: readonly Param[];
 }
 
 /** Runs of features that are taken together, and the rest four at a time. */
@@ -259,6 +255,7 @@ function runsOf(features: number, groups: number): readonly { readonly first: nu
 
 /** Zero points as [run of features][block][feature of the run]. */
 function zerosOf(spec: BlockProductSpec, s: Shape, runs: ReturnType<typeof runsOf>): Packed {
+  if (s.centred === "rows") return { kind: "bytes", bytes: spec.zeros };
   const bytes = new Uint8Array(s.features * s.blocks);
   let to = 0;
   for (const { first, rows, groups } of runs)
@@ -283,7 +280,7 @@ export function blockProductTemplate(spec: BlockProductSpec): Lowered | undefine
     blockBytes: (BLOCK * spec.bits) / 8,
     pairs: inPairs(spec),
     scaled: spec.scales.length > features,
-    centred: spec.zeros.length > 1,
+    centred: spec.zeros.length === 1 ? undefined : spec.zeros.length > features ? "blocks" : "rows",
   };
   // As many as there are registers for.
   const runs = runsOf(features, s.pairs ? 4 : 2);
@@ -311,7 +308,7 @@ export function blockProductTemplate(spec: BlockProductSpec): Lowered | undefine
     ...streams.map((p) => p.param),
   ];
   const prepare = prepareFunction(spec, s);
-  const functions = runs.map(({ groups }) => rowsFunction(spec, s, groups, { params }, `${name}_rows${4 * groups}`));
+  const functions = runs.map(({ groups }) => rowsFunction(spec, s, groups, params, `${name}_rows${4 * groups}`));
   const argument = (p: Param): Expr => variable(p.name, p.type);
   const calls = runs.map(({ first, rows: n, groups }, k) =>
     callStmt(functions[k]!.name, [...params.map(argument), i32(first), i32(n / (4 * groups)), ...spec.epilogue.params.map(argument)]),

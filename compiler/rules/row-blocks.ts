@@ -1,0 +1,57 @@
+// Activations rounded to signed integers, each run of a row by its own largest value: found anew in every run, and known to be bounded.
+
+import type { GraphBuilder, Node, Value } from "../../ir/graph.ts";
+import { elementCount } from "../../ir/tensor.ts";
+import { splatOf } from "./constants.ts";
+
+/** Neighbours in a row that share a scale. */
+export const ROW_BLOCK = 32;
+
+/** Least scale: a block of zeros is divided by something. */
+const LEAST = 2 ** -100;
+
+/**
+ * x f32 [..., K], K a multiple of the block, as it is once rounded to integers from -limit to limit: `dequantize(quantize(x))`, whose scales
+ * are largest magnitudes over `limit`.
+ */
+export function roundedRows(b: GraphBuilder, x: Value, limit: number): Value {
+  const { locs } = x.node;
+  const op = (name: string, inputs: readonly Value[], attrs = {}): Value => b.value(name, inputs, attrs, locs);
+  const lit = (value: number): Value => b.constant({ dtype: "f32", shape: [], data: Float32Array.of(value) });
+  const shape = x.type.shape as readonly number[];
+  const blocks = op("reshape", [x], { shape: [elementCount(shape) / ROW_BLOCK, ROW_BLOCK] });
+  const largest = op("reduce", [op("abs", [blocks])], { op: "max", axes: [1], keepdims: false });
+  const scale = op("max", [op("div", [largest, lit(limit)]), lit(LEAST)]);
+  const steps = op("quantize", [blocks, scale], { axis: 0, block: 0, to: "i8" });
+  return op("reshape", [op("dequantize", [steps, scale], { axis: 0, block: 0, to: "f32" })], { shape });
+}
+
+/** Integers [R, block] and their scales [R]. */
+export interface RowBlocks {
+  readonly integers: Value;
+  readonly scales: Value;
+  /** Largest magnitude of the integers. */
+  readonly limit: number;
+}
+
+/** The value as rows rounded in blocks, or undefined where it is none. */
+export function rowBlocksOf(b: GraphBuilder, v: Value): RowBlocks | undefined {
+  const { op, inputs, attrs } = v.node.op === "reshape" ? v.node.inputs[0]!.node : v.node;
+  if (op !== "dequantize" || inputs.length > 2 || attrs.axis !== 0 || attrs.block !== 0) return undefined;
+  const [integers, scales] = inputs as [Value, Value];
+  const { dtype, shape } = integers.type;
+  if (dtype !== "i8" || shape.length !== 2 || shape[1] !== ROW_BLOCK || scales.type.shape.length !== 1) return undefined;
+  return { integers, scales, limit: limitOf(b, integers.node, scales) };
+}
+
+/** By what scales are made of; all that i8 holds, where that says nothing. */
+function limitOf(b: GraphBuilder, steps: Node, scales: Value): number {
+  const [quotient, least] = scales.node.op === "max" ? scales.node.inputs : [];
+  const [largest, by] = quotient?.node.op === "div" ? quotient.node.inputs : [];
+  const reduce = largest?.node;
+  const limit = by && splatOf(b, by);
+  const over =
+    reduce?.op === "reduce" && reduce.attrs.op === "max" && String(reduce.attrs.axes) === "1" ? reduce.inputs[0]!.node : undefined;
+  const bounded = steps.op === "quantize" && steps.inputs[1] === scales && over?.op === "abs" && over.inputs[0] === steps.inputs[0];
+  return bounded && least && limit !== undefined && limit >= 1 && limit <= 127 && (splatOf(b, least) ?? 0) > 0 ? Math.ceil(limit) : 128;
+}

@@ -11,7 +11,7 @@ import type { Unit } from "./unit.ts";
 
 export function lowerBlockProduct(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   // Without vectors, a loop nest of plain integers is as good.
-  const node = c.packed ? anchorOf(u, "block_product", c.ops, () => true) : undefined;
+  const node = c.vectors ? anchorOf(u, "block_product", c.ops, () => true) : undefined;
   if (!node || node.attrs.block !== BLOCK || u.node.results[0]!.type.dtype !== "f32") return undefined;
   const [x, scale] = [outer(u, node.inputs[0]!), outer(u, node.inputs[1]!)];
   const [weights, scales, zeros] = [2, 3, 4].map((k) => constantOperand(u, node.inputs[k], c));

@@ -2,6 +2,7 @@
 
 import type { GraphBuilder, Node, Value } from "../../ir/graph.ts";
 import { elementCount } from "../../ir/tensor.ts";
+import { sameShape } from "../../ir/types.ts";
 import { splatOf } from "./constants.ts";
 
 /** Neighbours in a row that share a scale. */
@@ -44,14 +45,18 @@ export function rowBlocksOf(b: GraphBuilder, v: Value): RowBlocks | undefined {
   return { integers, scales, limit: limitOf(b, integers.node, scales) };
 }
 
+/** The elements in the shape that they had at first. */
+const unshaped = (v: Value): Value => (v.node.op === "reshape" ? unshaped(v.node.inputs[0]!) : v);
+
 /** By what scales are made of; all that i8 holds, where that says nothing. */
 function limitOf(b: GraphBuilder, steps: Node, scales: Value): number {
   const [quotient, least] = scales.node.op === "max" ? scales.node.inputs : [];
   const [largest, by] = quotient?.node.op === "div" ? quotient.node.inputs : [];
   const reduce = largest?.node;
   const limit = by && splatOf(b, by);
-  const over =
-    reduce?.op === "reduce" && reduce.attrs.op === "max" && String(reduce.attrs.axes) === "1" ? reduce.inputs[0]!.node : undefined;
-  const bounded = steps.op === "quantize" && steps.inputs[1] === scales && over?.op === "abs" && over.inputs[0] === steps.inputs[0];
+  const over = reduce?.op === "reduce" && reduce.attrs.op === "max" && String(reduce.attrs.axes) === "1" ? reduce.inputs[0]! : undefined;
+  const magnitudes = over && sameShape(over.type.shape, steps.results[0]!.type.shape) ? unshaped(over).node : undefined;
+  const of = magnitudes?.op === "abs" ? unshaped(magnitudes.inputs[0]!) : undefined;
+  const bounded = steps.op === "quantize" && steps.inputs[1] === scales && of !== undefined && of === unshaped(steps.inputs[0]!);
   return bounded && least && limit !== undefined && limit >= 1 && limit <= 127 && (splatOf(b, least) ?? 0) > 0 ? Math.ceil(limit) : 128;
 }

@@ -1,6 +1,7 @@
 // Cases for the operators that are not elementwise, family by family.
 
 import type { DType } from "../../ir/dtype.ts";
+import type { Value } from "../../ir/graph.ts";
 import type { ConformanceCase, Sketch } from "./sketch.ts";
 
 const same = (...names: readonly string[]): readonly ConformanceCase[] =>

@@ -20,6 +20,9 @@ const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((
 /** Weights of an output channel from which on a convolution by groups is worth a list of taps. */
 const LEAST_GROUPED_ROW = 64;
 
+/** Sparse formats hold floats: from this share of zeros on they take less time, for all that they take more bytes than small integers. */
+const WORTH_UNPACKING = 0.5;
+
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
 /** Gain of a host's dense kernel of a convolution over the direct one, with fused operations: a layout is the same for all hosts. */
@@ -76,6 +79,7 @@ function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassCon
   if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
   if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
+  if (t.made && analysis.zeros < WORTH_UNPACKING) return stays("weights of few bits stay packed: too few of them are zero");
   const onHosts = targets.costs && choose(analysis, c, KERNELS, targets.costs);
   if (onHosts && onHosts.format !== "dense") return { ...onHosts, analysis };
   const onDevices = chooseForDevices(analysis, c, targets.devices);

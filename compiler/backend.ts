@@ -31,6 +31,8 @@ export interface Capabilities {
   readonly f16: boolean;
   /** Whether it computes in f64; elsewhere mathematical functions are of f32 and integers throughout, to a few ulp. True, where left out. */
   readonly f64?: boolean;
+  /** Whether quotients of f32 are correctly rounded. True, where left out; elsewhere those that become whole numbers are computed in integers. */
+  readonly quotients?: boolean;
   /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
   readonly fma: boolean;
   /** `dot4` in one instruction; elsewhere it becomes four multiplies. */

@@ -38,6 +38,7 @@ const base = {
   vectors: ["f32x4", "i32x4"],
   f16: false,
   f64: false,
+  quotients: false,
   fma: true,
   maths: ["round_even"],
   accumulators: 64,

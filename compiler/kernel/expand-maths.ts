@@ -15,6 +15,7 @@ import { exponential as exponentialSingle } from "./maths/single/exponential.ts"
 import { hyperbolic as hyperbolicSingle } from "./maths/single/hyperbolic.ts";
 import { inverseCircular } from "./maths/single/inverse-circular.ts";
 import { power } from "./maths/single/power.ts";
+import { quotients } from "./maths/single/quotient.ts";
 import { remainder } from "./maths/single/remainder.ts";
 import { trigonometric } from "./maths/trigonometric.ts";
 import { vector } from "./maths/vector.ts";
@@ -24,7 +25,7 @@ const libraryOf = (...families: readonly (readonly Func[])[]): Library => new Ma
 
 const LIBRARY = libraryOf(exact, exponential, trigonometric, hyperbolic, vector);
 /** Without an f64 anywhere, for targets that have none. */
-const SINGLE = libraryOf(exact, exponentialSingle, power, circularFunctions, inverseCircular, hyperbolicSingle, remainder);
+const SINGLE = libraryOf(exact, exponentialSingle, power, circularFunctions, inverseCircular, hyperbolicSingle, quotients, remainder);
 
 /** Every target has these. */
 const EVERYWHERE: ReadonlySet<UnaryOp> = new Set(["neg", "abs", "not", "sqrt", "floor", "ceil", "trunc"]);
@@ -44,11 +45,23 @@ function callOf(op: UnaryOp | BinaryOp, args: readonly Expr[], library: Library)
   return k.cast("f32", wide);
 }
 
+/** A quotient that is rounded to a whole number, perhaps within bounds, by a function of ours: a last bit could become a whole step. */
+function wholeOf(e: Expr): Expr {
+  if (e.kind === "binary" && (e.op === "min" || e.op === "max")) return { ...e, a: wholeOf(e.a) };
+  if (e.kind !== "binary" || e.op !== "div") return e;
+  const { a, b } = e;
+  if (e.type === "f32") return k.call("f32", "math_quotient_f32", [a, b]);
+  if (e.type !== "f32x4") return e;
+  const lane = (n: number): Expr => k.call("f32", "math_quotient_f32", [k.extract(a, n), k.extract(b, n)]);
+  return [1, 2, 3].reduce((v, n) => k.replace(v, n, lane(n)), k.splat("f32x4", lane(0)));
+}
+
 const isInteger = (t: string): boolean => t === "i32" || t === "u32" || t === "i64" || t === "u64";
 
 function rewriteFor(can: Capabilities, library: Library): (e: Expr) => Expr {
   const has: ReadonlySet<UnaryOp | BinaryOp> = new Set<UnaryOp | BinaryOp>(can.maths);
   return (e) => {
+    if (e.kind === "unary" && e.op === "round_even" && can.quotients === false && e.a !== wholeOf(e.a)) return { ...e, a: wholeOf(e.a) };
     if (e.kind === "unary" && !EVERYWHERE.has(e.op) && !has.has(e.op)) return callOf(e.op, [e.a], library);
     if (e.kind !== "binary" || !EXPANDED.has(e.op)) return e;
     if (isInteger(e.type)) return e.op === "pow" ? callOf("pow", [e.a, e.b], library) : e;

@@ -13,12 +13,12 @@ import { arenaProgram, runInterpreter } from "./support.ts";
 const TARGET: Capabilities = { vectors: ["f32x4", "i32x4"], f16: true, f64: false, fma: true, maths: [], accumulators: 8 };
 
 /** `of` of every pair, in groups of four where it is of vectors. */
-function programOf(type: "f32" | "f32x4", of: (x: Expr, y: Expr) => Expr, n: number): Program {
+function programOf(type: "f32" | "f32x4", of: (x: Expr, y: Expr) => Expr, n: number, target: Capabilities = TARGET): Program {
   const at = (region: number): Expr =>
     k.advance(k.variable("arena", "ptr"), k.add(k.i32(region * n * 4), k.mul(k.variable("i"), k.i32(4))));
   const value = of(k.load(type, at(0)), k.load(type, at(1)));
   const loop = k.for_("i", k.i32(0), k.i32(n), [k.store(type, at(2), value)], type === "f32x4" ? 4 : 1);
-  return legalize(arenaProgram([loop], 12 * n), TARGET);
+  return legalize(arenaProgram([loop], 12 * n), target);
 }
 
 function evaluate(program: Program, xs: readonly number[], ys: readonly number[]): number[] {
@@ -209,4 +209,31 @@ describe("pow", () => {
 it("says so where a program needs f64 all the same", () => {
   const program = arenaProgram([k.store("f64", k.variable("arena", "ptr"), k.unary("exp", k.load("f64", k.variable("arena", "ptr"))))], 8);
   expect(() => legalize(program, TARGET)).toThrow(/math_exp_f64/);
+});
+
+describe("quotients that become whole numbers", () => {
+  // What lies halfway between two steps, as nearly as floats come, and a few others beside it.
+  const near = (n: number, y: number, by: number): number => {
+    const x = new Int32Array(Float32Array.of((n + 0.5) * y).buffer);
+    return new Float32Array(x.map((pattern) => pattern + by).buffer)[0]!;
+  };
+  const scales = samples(-12, 3, 300).map((e) => Math.fround(2 ** e));
+  const pairs = scales.flatMap((y, k) =>
+    [-3, -2, -1, 0, 1, 2, 3].map((by) => [near((k * 37) % 300, y, by) * (k % 2 ? 1 : -1), y] as const),
+  );
+  pairs.push(...SPECIAL.flatMap((x) => [1, 3, 0.1].map((y) => [Math.fround(x), Math.fround(y)] as const)));
+  while (pairs.length % 4 > 0) pairs.push([1, 1]);
+  const [xs, ys] = [pairs.map(([x]) => x), pairs.map(([, y]) => y)];
+  const expected = pairs.map(([x, y]) => unary("round_even", "f32", Math.fround(x / y)) as number);
+  const target = { ...TARGET, quotients: false, maths: ["round_even"] } as const;
+
+  it.each(["f32", "f32x4"] as const)("are exact in %s, whatever the division rounds to", (type) => {
+    const of = (x: Expr, y: Expr): Expr => k.unary("round_even", k.binary("div", x, y));
+    const program = programOf(type, of, xs.length, target);
+    for (const p of [program, onGpu(program, 1), onGpu(program, -1)]) {
+      const found = evaluate(p, xs, ys);
+      expect(found.filter((f, i) => !(Object.is(f, expected[i]) || (f === 0 && expected[i] === 0)))).toEqual([]);
+    }
+    expectSingle(program);
+  });
 });

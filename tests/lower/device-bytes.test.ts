@@ -32,6 +32,7 @@ describe("convolutions", () => {
   const more: typeof convs = [
     ["channels by 16", { c: 32, h: 6, w: 7, m: 20, attrs: { fill: 128 } }],
     ["groups of whole words", { n: 2, c: 16, h: 5, w: 6, m: 24, attrs: { group: 2, fill: 9 } }],
+    ["one channel", { c: 1, h: 6, w: 5, m: 8, attrs: { fill: 3 } }],
     ["deep", { c: 260, h: 5, w: 5, m: 8, kernel: 1 }],
   ];
   const kernel = (name: string): string => (name.startsWith("depthwise") ? "conv_u8_depthwise" : "conv_u8_tiled");

@@ -57,7 +57,8 @@ function rowMajor(s: Storage, size: number): Words {
 /** Rows of neighbours, each from a whole word on. */
 function along(s: Storage, size: number): Words | undefined {
   const each = WORD / size;
-  const axis = s.strides.findIndex((d, k) => d === size && s.shape[k]! > 1);
+  const several = s.strides.findIndex((d, k) => d === size && s.shape[k]! > 1);
+  const axis = several < 0 ? s.strides.indexOf(size) : several;
   if (axis < 0 || s.offset % WORD !== 0) return undefined;
   const extent = s.shape[axis]!;
   const words = Math.ceil(extent / each);

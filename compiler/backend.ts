@@ -35,6 +35,8 @@ export interface Capabilities {
   readonly quotients?: boolean;
   /** `fma` in one instruction; elsewhere it becomes a multiply and an add. */
   readonly fma: boolean;
+  /** Whether it has `fma`, which may be used where nothing is rounded, though `fma` is false: where all variants must give the same bits. */
+  readonly wholeFma?: boolean;
   /** `dot4` in one instruction; elsewhere it becomes four multiplies. */
   readonly dot4?: boolean;
   /** `dot_bytes` in one instruction, exact; elsewhere products of bytes are taken in 16 bits. */

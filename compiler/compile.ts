@@ -110,7 +110,8 @@ function slots(g: LoweredGraph, plan: MemoryPlan, constant: (p: Place) => number
 }
 
 /** Rounding to steps makes a last bit a whole step: a quantized graph gets the same bits from every variant, fused operations or not. */
-const capabilitiesOf = ({ can }: Variant, sameBits: boolean): Capabilities => (sameBits ? { ...can, fma: false, exactSums: true } : can);
+const capabilitiesOf = ({ can }: Variant, sameBits: boolean): Capabilities =>
+  sameBits ? { ...can, fma: false, wholeFma: can.fma, exactSums: true } : can;
 const capabilitiesFor = (graph: Graph, variant: Variant): Capabilities => capabilitiesOf(variant, isQuantized(graph));
 
 /** A variant as measured: its device's sparse kernels as fast as the costs say. */

@@ -82,9 +82,10 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
     packed(p: Packed) {
       if (p.kind === "bytes") return copy(p.bytes);
       if (p.kind === "widened") {
-        const { values } = p;
+        const { values, to } = p;
         const from = file.append(values);
-        return place(`widen ${from} ${values.length}`, 2 * values.length, (at) => ({ kind: "widen", at, from, count: values.length }));
+        const count = values.length;
+        return place(`widen ${from} ${count} ${to}`, packedBytes(p), (at) => ({ kind: "widen", at, from, count, to }));
       }
       if (p.kind === "panels") {
         // The whole matrix once, however many variants cut it up.

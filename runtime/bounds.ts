@@ -17,6 +17,7 @@ import { aligned, RESERVED } from "./executor.ts";
 import { inside, MEMORY_LIMIT, type Place, pathOf, reject, type Span } from "./place.ts";
 import { checkSchedule } from "./schedule.ts";
 
+const WIDENED_BYTES = { i16: 2, f32: 4 } as const;
 export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
 
 export const checkPlaces = (manifest: Manifest, at: Place): void => {
@@ -128,7 +129,7 @@ const extents = (section: Section, stored: number, place: Place): readonly [writ
       if (section.count % 8) reject(inside(place, "count"), `${section.count} integers of 4 bits are no whole words`);
       return [section.count, section.count / 2];
     case "widen":
-      return [2 * section.count, section.count];
+      return [WIDENED_BYTES[section.to] * section.count, section.count];
     case "floats":
       if (section.at % 4) reject(inside(place, "at"), `${section.at} is not aligned to f32`);
       return [4 * section.count, floatsRead(section, section.count, stored, place)];
@@ -158,7 +159,8 @@ const sectionSpan = (section: Section, variant: VariantManifest, stored: number,
     if (section.at % INDEX_BYTES[section.expanded]) reject(inside(place, "at"), `${section.at} is not aligned to ${section.expanded}`);
     if (section.from % INDEX_BYTES[section.stored]) reject(inside(place, "from"), `${section.from} is not aligned to ${section.stored}`);
   }
-  if (section.kind === "widen" && section.at % 2) reject(inside(place, "at"), `${section.at} is not aligned to i16`);
+  if (section.kind === "widen" && section.at % WIDENED_BYTES[section.to])
+    reject(inside(place, "at"), `${section.at} is not aligned to ${section.to}`);
   if (section.kind === "indices") checkRadix(section, variant, place);
   return { from: section.at, to, place };
 };

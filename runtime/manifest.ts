@@ -66,7 +66,8 @@ const section: Parse<Section> = (value, at) => {
   const kind = field("kind", oneOf("copy", "widen", "nibbles", "floats", "panels", "winograd", "indices", "counts"));
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
-  if (kind === "widen" || kind === "nibbles") return { kind, ...place, count: field("count", size) };
+  if (kind === "nibbles") return { kind, ...place, count: field("count", size) };
+  if (kind === "widen") return { kind, ...place, count: field("count", size), to: field("to", oneOf("i16", "f32")) };
   if (kind === "floats") return { kind, ...place, count: field("count", size), steps: field("steps", steps) };
   const made = () => field("steps", (v, p) => (v === undefined ? {} : { steps: steps(v, p) }));
   if (kind === "panels")

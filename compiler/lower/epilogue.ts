@@ -39,20 +39,35 @@ function saturatedOf(u: Unit, anchor: Value, largest: number | undefined, c: Gen
   return x !== undefined && constantOf(node.inputs[1]!)?.data.length === 1 && x <= LARGEST * scale! ? node : undefined;
 }
 
+/** Nodes of the unit that its result needs besides `anchor`. */
+function nodesBeside(u: Unit, anchor: Value): ReadonlySet<Node> {
+  const inside = new Set(u.nodes);
+  const found = new Set<Node>();
+  const visit = (v: Value): void => {
+    if (v === anchor || !inside.has(v.node) || found.has(v.node)) return;
+    found.add(v.node);
+    v.node.inputs.forEach(visit);
+  };
+  u.roots.forEach(visit);
+  return found;
+}
+
 /**
  * Everything in the unit that follows `anchor`, whose magnitude is at most `largest`. Applying it raises NotVectorizable where it cannot be
  * done lane by lane.
  */
 export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: number): Epilogue {
   const inside = new Set(u.nodes);
+  const beside = nodesBeside(u, anchor);
   const root = u.roots[0]!;
   const out = c.storageOf(u.node.results[0]!);
   const outer = (v: Value): Value => u.outside.get(v) ?? v;
-  const used = new Set(u.nodes.filter((n) => n !== anchor.node).flatMap((n) => n.inputs.filter((v) => !inside.has(v.node)).map(outer)));
+  const used = new Set([...beside].flatMap((n) => n.inputs.filter((v) => !inside.has(v.node)).map(outer)));
   const operands = [...used].filter((v) => !isImmediate(c.constantOf(v)));
   const names = new Map(operands.map((v, k) => [v, `e${k}`]));
 
   const tame = c.vectors && isTame(u.nodes, u.operands, c.constantOf);
+  const readers = [...beside].filter((n) => n.inputs.includes(anchor));
   const saturated = tame ? saturatedOf(u, anchor, largest, c) : undefined;
   const apply: Epilogue["apply"] = (acc, site, keep, scope) => {
     const em = new Emitter();
@@ -89,7 +104,8 @@ export function epilogueOf(u: Unit, anchor: Value, c: GenericContext, largest?: 
   };
   return {
     saturated: saturated !== undefined,
-    heavy: u.nodes.some((n) => n !== anchor.node && isHeavy(n, c.ops)),
+    wholes: readers.length > 0 && readers.every((n) => n.op === "cast" && n.attrs.to === "f32"),
+    heavy: [...beside].some((n) => isHeavy(n, c.ops)),
     params: operands.map((v) => pointer(names.get(v)!, "read", c.storageOf(v).bytes) as Epilogue["params"][number]),
     bindings: operands.map((v) => ({ kind: "operand", operand: u.operands.indexOf(v) })),
     apply,

@@ -2,17 +2,19 @@
 
 import type { DType } from "../../ir/dtype.ts";
 import type { Node, Value } from "../../ir/graph.ts";
+import { blockOf } from "../../ir/layouts/index.ts";
 import type { OpSet } from "../../ir/op.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import type { TensorType } from "../../ir/types.ts";
 import type { Capabilities } from "../backend.ts";
-import { anchorOf, bound, constantOperand, outer } from "./anchor.ts";
+import { anchorOf, bound, constantOperand, hostLayout, outer } from "./anchor.ts";
 import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Margin } from "./storage.ts";
 import type { Lowered } from "./template.ts";
 import { type BytesSpec, bytesDense } from "./templates/bytes-dense.ts";
 import { bytesDepthwise } from "./templates/bytes-depthwise.ts";
+import { bytesSparse } from "./templates/bytes-sparse.ts";
 import { type Unit, unitOf } from "./unit.ts";
 
 const TYPES: ReadonlySet<DType> = new Set(["u8", "i8", "i16", "i32", "f32"]);
@@ -72,18 +74,31 @@ export function largestSum(weights: Int16Array, outputs: number, bias: Int32Arra
   return most;
 }
 
+/** The sums of a product, its first summands, and where there is nothing else, what is added to a product of matrices. */
+function sumsOf(u: Unit, node: Node, c: GenericContext): { readonly sums: Value; readonly bias: Int32Array | undefined } {
+  const sums = node.results[0]!;
+  const own = constantOperand(u, node.inputs[2], c);
+  const readers = u.nodes.filter((n) => n.inputs.includes(sums));
+  const [reader] = readers;
+  const added = reader?.op === "add" && reader.inputs[0] === sums ? constantOperand(u, reader.inputs[1], c) : undefined;
+  const each = added?.shape.length === 1 && added.shape[0] === shapeOf(sums).at(-1);
+  if (node.op === "conv" || readers.length !== 1 || !added || !each) return { sums, bias: own?.data as Int32Array | undefined };
+  return { sums: reader!.results[0]!, bias: added.data as Int32Array };
+}
+
 export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   // Without vectors, a loop nest of plain integers is as good.
   const node = c.vectors ? byteProduct(u, c.ops) : undefined;
   if (!node) return undefined;
-  const [x, w, b] = node.inputs;
-  const [weights, bias] = [constantOperand(u, w, c)!, constantOperand(u, b, c)];
+  const [x, w] = node.inputs;
+  const weights = constantOperand(u, w, c)!;
+  const { sums, bias: start } = sumsOf(u, node, c);
   const input = outer(u, x!);
   const conv = node.op === "conv";
   const pair = (name: string): readonly [number, number] => (conv ? (node.attrs[name] as [number, number]) : [1, 1]);
   const rows = conv ? Int16Array.from(weights.data as ArrayLike<number>) : transposed(weights);
-  const start = bias?.data as Int32Array | undefined;
   const outputs = conv ? weights.shape[0]! : weights.shape[1]!;
+  const layout = hostLayout(outer(u, w!));
   const spec: BytesSpec = {
     name: kernelName(u),
     input: c.storageOf(input),
@@ -96,10 +111,13 @@ export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lower
     margin: conv ? marginOfWindows(node) : { rows: 0, columns: 0 },
     fill: conv ? fillOf(node) : 0,
     groups: conv ? (node.attrs["group"] as number) : 1,
+    ...(layout ? { block: blockOf(layout, conv ? "first" : "last") } : {}),
     ...(start ? { bias: start } : {}),
     saturates: u.roots[0]!.node.op === "quantize",
-    epilogue: epilogueOf(u, node.results[0]!, c, largestSum(rows, outputs, start)),
+    epilogue: epilogueOf(u, sums, c, largestSum(rows, outputs, start)),
     target: can,
   };
-  return bound(u, bytesDepthwise(spec) ?? bytesDense(spec), [input], spec.epilogue);
+  const sparse = bytesSparse(spec);
+  const lowered = (sparse && { ...sparse, format: layout! }) ?? bytesDepthwise(spec) ?? bytesDense(spec);
+  return bound(u, lowered, [input], spec.epilogue);
 }

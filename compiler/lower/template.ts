@@ -5,8 +5,8 @@ import type { Expr, Func, PointerParam, Stmt } from "../../ir/kernel/types.ts";
 /** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
 export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  /** Signed bytes, as i16. */
-  | { readonly kind: "widened"; readonly values: Int8Array }
+  /** Signed bytes, as i16 or f32. */
+  | { readonly kind: "widened"; readonly values: Int8Array; readonly to: "i16" | "f32" }
   /** Runs of rows of an f32 matrix `values` of `columns` columns, cut for register tiles (see `panels` there). */
   | { readonly kind: "panels"; readonly values: Float32Array; readonly columns: number; readonly runs: readonly PanelRun[] }
   /** 3x3 kernels [rows, columns, 3, 3] in runs, transformed for Winograd tiles (see `winograd` there). */
@@ -42,7 +42,7 @@ export function packedBytes(p: Packed): number {
     case "bytes":
       return p.bytes.length;
     case "widened":
-      return 2 * p.values.length;
+      return p.values.length * (p.to === "i16" ? 2 : 4);
     case "panels":
       return p.runs.reduce((sum, r) => sum + 4 * r.rows * p.columns, 0);
     case "winograd":
@@ -110,6 +110,8 @@ export interface Epilogue {
   readonly heavy: boolean;
   /** Whether its values may be beyond the result's type, to which stores must bring them. */
   readonly saturated: boolean;
+  /** Whether all that it takes of an anchor of integers is the floats that they are: it may be given those. */
+  readonly wholes: boolean;
   /**
    * The value to store (f32 or f32x4, as the accumulator). `keep` makes a variable of an expression that is used more than once; where there
    * is a `scope`, of every one, and what chooses between reads of memory can be applied, too.
@@ -117,4 +119,4 @@ export interface Epilogue {
   apply(acc: Expr, site: Site, keep: (value: Expr) => Expr, scope?: EpilogueScope): Expr;
 }
 
-export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, saturated: false, apply: (acc) => acc };
+export const noEpilogue: Epilogue = { params: [], bindings: [], heavy: false, saturated: false, wholes: false, apply: (acc) => acc };

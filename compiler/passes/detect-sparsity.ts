@@ -13,6 +13,7 @@ import { definePass, type PassContext } from "../pass.ts";
 import { isQuantized } from "../quantized.ts";
 import { type Analysis, analyze } from "../sparsity/analyze.ts";
 import { type Candidate, type Choice, choose, chooseForDevices } from "../sparsity/choose.ts";
+import { chooseForBytes } from "../sparsity/choose-bytes.ts";
 
 /** Formats that lowering has sparse kernels for; n of m neighbours are as fast as single elements. */
 const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm") && name !== bitmap.name));
@@ -40,10 +41,13 @@ function fewerProducts(n: Node, exactSums: boolean): number {
 function candidate(n: Node, k: number, exactSums: boolean): Candidate | string | undefined {
   const shape = maxShape(n.inputs[k]!.type);
   const out = maxShape(n.results[0]!.type);
+  const [from, to] = [n.inputs[0]!.type.dtype, n.results[0]!.type.dtype];
+  const ofBytes = from === "u8" && to === "i32" && (n.op !== "conv" || n.attrs.group === 1);
   const first = (columns: number, fewer = 1): Candidate => ({
     ...firstAxisRows(shape),
     taps: product(shape.slice(2)),
     by: "first",
+    ofBytes,
     product: { columns, fewer },
   });
   switch (n.op) {
@@ -58,7 +62,7 @@ function candidate(n: Node, k: number, exactSums: boolean): Candidate | string |
       return k === 0 && rank(n.inputs[0]!.type) > 1 ? "its rows are looked up, not multiplied" : undefined;
     case "matmul": {
       if (shape.length < 2 || n.inputs.some((v) => rank(v.type) !== 2)) return "batched products have dense kernels only";
-      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), taps: 1, by: "last", product: { columns: out[0]! } };
+      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), taps: 1, by: "last", ofBytes, product: { columns: out[0]! } };
     }
     default:
       return undefined;
@@ -78,6 +82,7 @@ function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassCon
   const stays = (why: string): Decision => ({ format: "dense", why, whyOnDevices: why, predictedGain: 1, analysis });
   if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
+  if ((t.dtype === "i8" || t.dtype === "i16") && c.ofBytes) return { ...chooseForBytes(t, c), analysis };
   if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
   if (t.made && analysis.zeros < WORTH_UNPACKING) return stays("weights of few bits stay packed: too few of them are zero");
   const onHosts = targets.costs && choose(analysis, c, KERNELS, targets.costs);

@@ -67,6 +67,22 @@ function scaled(b: GraphBuilder, sums: Value, scales: Float64Array | undefined, 
   return b.value("mul", [b.value("cast", [sums], { to: "f32" }, root.node.locs), factor], {}, root.node.locs);
 }
 
+/** Steps beyond which a bias without weights is taken up by its scale, so that kernels see moderate numbers. */
+const LARGE_STEPS = 2 ** 20;
+
+/** Outputs without weights, whose steps may be tiny and their bias any number of them: one step of the bias' size means the same. */
+function moderated(
+  { w, scales }: Product,
+  start: Float64Array,
+): { readonly start: Float64Array; readonly scales: Float64Array | undefined } {
+  if (!scales) return { start, scales };
+  const idle = start.map((s, m) => Number(w.magnitudes[m] === 0 && Math.abs(s) > LARGE_STEPS));
+  return {
+    start: start.map((s, m) => (idle[m] ? 1 : s)),
+    scales: scales.map((s, m) => (idle[m] ? Math.fround(Math.fround(start[m]!) * s) : s)),
+  };
+}
+
 const convolutions: Rule = rule("conv of integers and scales -> conv of integers, then scales", op("conv"), (_, b, root) => {
   const [x, w, bias] = root.node.inputs as [Value, Value, Value?];
   if (!isStatic(root.type) || (root.type.dtype !== "f32" && root.type.dtype !== "i32")) return undefined;
@@ -75,13 +91,14 @@ const convolutions: Rule = rule("conv of integers and scales -> conv of integers
   const zero = p && (p.x.zero ? splatOf(b, p.x.zero) : 0);
   if (!p || zero === undefined || root.node.attrs.fill !== undefined) return undefined;
   const steps = stepsOfBias(b, bias, p);
-  const start = (steps ?? new Float64Array(p.w.sums.length)).map((s, m) => s - zero * p.w.sums[m]!);
-  if (!inRange(p, start)) return undefined;
+  const biases = (steps ?? new Float64Array(p.w.sums.length)).map((s, m) => s - zero * p.w.sums[m]!);
+  if (!inRange(p, biases)) return undefined;
+  const { start, scales } = moderated(p, biases);
   const m = start.length;
   const operands = [p.x.integers, b.constant(p.w.tensor, { loc: w.node.locs })];
   if (start.some((s) => s !== 0)) operands.push(intConstant(b, start, [m]));
   const attrs = zero === 0 ? root.node.attrs : { ...root.node.attrs, fill: zero };
-  const y = scaled(b, b.value("conv", operands, attrs, root.node.locs), p.scales, 1, root);
+  const y = scaled(b, b.value("conv", operands, attrs, root.node.locs), scales, 1, root);
   if (steps || !bias) return y;
   const aligned = b.value("reshape", [bias], { shape: shapeOf(root).map((d, k) => (k === 1 ? d : 1)) });
   return b.value("add", [y, aligned], {}, root.node.locs);

@@ -16,6 +16,8 @@ export interface Candidate {
   readonly taps: number;
   /** Which axis of the constant the rows are: it decides between `csr` and `csc`, `bsr` and `bsc`. */
   readonly by: "first" | "last";
+  /** Whether it multiplies bytes, to sums of i32. */
+  readonly ofBytes: boolean;
   /** Right-hand sides at once: pixels of a convolution, rows or columns of the other operand. */
   readonly product: Omit<Product, "elements">;
 }

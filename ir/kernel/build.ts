@@ -66,6 +66,8 @@ export function fma(a: Expr, b: Expr, c: Expr): Expr {
   if (a.type !== b.type || b.type !== c.type) throw new TypeError(`fma: ${a.type}, ${b.type}, ${c.type}`);
   return { kind: "fma", type: a.type as "f32x4", a, b, c };
 }
+/** The same of whole numbers that are exact, as is what becomes of them. */
+export const wholeFma = (a: Expr, b: Expr, c: Expr): Expr => ({ ...(fma(a, b, c) as Expr & { kind: "fma" }), whole: true });
 export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a, b });
 export const dot4 = (a: Expr, b: Expr): Expr => ({ kind: "dot4", type: "i32", a, b });
 export const team = (of: TeamValue): Expr => ({ kind: "team", type: "i32", of });

@@ -49,8 +49,15 @@ export type Expr =
   | { readonly kind: "replace"; readonly type: VectorType; readonly a: Expr; readonly lane: number; readonly value: Expr }
   /** Lanes of `a` (0..n-1) and `b` (n..2n-1), chosen by constant lane numbers. */
   | { readonly kind: "shuffle"; readonly type: VectorType; readonly a: Expr; readonly b: Expr; readonly lanes: readonly number[] }
-  /** `a * b + c`, rounded once or twice as the target likes: one instruction on targets that have it. */
-  | { readonly kind: "fma"; readonly type: "f32" | "f64" | "f32x4" | "f64x2"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
+  /** `a * b + c`, rounded once or twice as the target likes: one instruction on targets that have it. `whole` ones need no rounding. */
+  | {
+      readonly kind: "fma";
+      readonly type: "f32" | "f64" | "f32x4" | "f64x2";
+      readonly a: Expr;
+      readonly b: Expr;
+      readonly c: Expr;
+      readonly whole?: true;
+    }
   /** i16x8 . i16x8 -> i32x4: products of adjacent lanes, added in pairs. */
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
   /** The four signed bytes of `a` times those of `b`, added up; both are i32. */

@@ -15,7 +15,7 @@ export interface Sketch {
   input(dtype: DType, shape: readonly number[], values?: readonly number[]): Value;
   /** A weight; `keep` says which elements stay, the others being 0. */
   weight(dtype: DType, shape: readonly number[], keep?: (i: number) => boolean): Value;
-  constant(dtype: DType, shape: readonly number[], values: readonly number[]): Value;
+  constant(dtype: DType, shape: readonly number[], values: readonly number[], layout?: string): Value;
   op(name: string, inputs: readonly Value[], attrs?: Attrs): Value;
   ops(name: string, inputs: readonly Value[], attrs?: Attrs): readonly Value[];
   /** A region: `build` gets its parameters. */
@@ -110,7 +110,7 @@ export function sketch(
       });
       return b.constant(t);
     },
-    constant: (dtype, shape, values) => b.constant(tensorOf(dtype, shape, values)),
+    constant: (dtype, shape, values, layout) => b.constant(tensorOf(dtype, shape, values), layout === undefined ? {} : { layout }),
     op: (name, operands, attrs) => b.value(name, operands, attrs),
     ops: (name, operands, attrs) => b.add(name, operands, attrs).results,
     region(given, build) {

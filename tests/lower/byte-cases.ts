@@ -23,6 +23,24 @@ export const weights = (s: Sketch, shape: readonly number[], dtype: DType = "i8"
   );
 };
 
+/** Of every so many words of four neighbouring channels one is not zero, or of single weights. */
+export function sparse(s: Sketch, shape: readonly number[], layout: string, every: number, dtype: DType = "i8"): Value {
+  const n = shape.reduce((a, b) => a * b, 1);
+  const last = layout === "csc" || layout.startsWith("bsc");
+  const [rows, channels, taps] = last ? [shape[1]!, shape[0]!, 1] : [shape[0]!, shape[1]!, n / shape[0]! / shape[1]!];
+  const values = new Array<number>(n).fill(0);
+  for (let m = 0; m < rows; m++)
+    for (let c = 0; c < channels; c++)
+      for (let tap = 0; tap < taps; tap++) {
+        const unit = layout.includes("x4") ? c >> 2 : c;
+        const at = last ? c * rows + m : (m * channels + c) * taps + tap;
+        // The third output has no weights at all.
+        if (m !== 2 && (7 * m + 3 * unit + 5 * tap) % every === 0)
+          values[at] = ((at * 131) % (dtype === "i16" ? 511 : 255)) - (dtype === "i16" ? 255 : 127);
+      }
+  return s.constant(dtype, shape, values, layout);
+}
+
 export const attrs = (pad: number, more: object = {}) => ({
   strides: [1, 1],
   dilations: [1, 1],
@@ -55,6 +73,9 @@ export interface Case {
   readonly kernel?: number;
   readonly attrs?: object;
   readonly dtype?: DType;
+  /** Its weights have a sparse layout, by which one of `every` is not zero. */
+  readonly layout?: string;
+  readonly every?: number;
 }
 
 export const convOf = (s: Sketch, k: Case): Value => {
@@ -65,7 +86,9 @@ export const convOf = (s: Sketch, k: Case): Value => {
     [k.m],
     Array.from({ length: k.m }, (_, i) => 1000 * i - 3000),
   );
-  const operands = [bytes(s, [k.n ?? 1, k.c, k.h, k.w]), weights(s, [k.m, k.c / group, kernel, kernel], k.dtype), bias];
+  const shape = [k.m, k.c / group, kernel, kernel];
+  const constants = k.layout ? sparse(s, shape, k.layout, k.every ?? 5, k.dtype) : weights(s, shape, k.dtype);
+  const operands = [bytes(s, [k.n ?? 1, k.c, k.h, k.w]), constants, bias];
   return s.op("conv", operands, attrs(kernel >> 1, k.attrs));
 };
 
@@ -87,3 +110,20 @@ export const convs: readonly (readonly [string, Case])[] = [
 /** [t, k] by [k, m]. */
 export const product = (s: Sketch, [t, k, m]: readonly [number, number, number], dtype?: DType): Value =>
   s.op("matmul", [bytes(s, [t, k]), weights(s, [k, m], dtype)]);
+
+export const sparseConvs: readonly (readonly [string, Case])[] = [
+  ["1x1 by words", { c: 24, h: 5, w: 6, m: 41, kernel: 1, layout: "bsr-1x4" }],
+  ["1x1 one by one", { c: 24, h: 5, w: 6, m: 41, kernel: 1, layout: "csr" }],
+  ["fewer pixels than a vector and a half", { c: 20, h: 1, w: 5, m: 16, kernel: 1, layout: "csr", attrs: { pads: [0, 0, 0, 0] } }],
+  ["padded, two images", { n: 2, c: 6, h: 5, w: 9, m: 18, layout: "csr", attrs: { fill: 7 } }],
+  ["padded, by words", { c: 12, h: 6, w: 8, m: 9, layout: "bsr-1x4", attrs: { fill: 90 } }],
+  ["strided", { c: 12, h: 9, w: 17, m: 10, layout: "csr", attrs: { strides: [2, 2], fill: 200 } }],
+  [
+    "strided, by words, dilated",
+    { c: 8, h: 9, w: 17, m: 10, layout: "bsr-1x4", attrs: { strides: [2, 2], dilations: [2, 2], pads: [2, 2, 2, 2] } },
+  ],
+  ["more channels than a panel holds", { c: 410, h: 5, w: 9, m: 18, kernel: 1, layout: "csr", every: 23 }],
+  ["more channels than a panel holds, by words", { c: 404, h: 5, w: 9, m: 18, layout: "bsr-1x4", every: 17 }],
+  ["weights of 9 bits by words", { c: 8, h: 5, w: 5, m: 9, dtype: "i16", layout: "bsr-1x4", attrs: { fill: 128 } }],
+  ["weights of 9 bits one by one", { c: 8, h: 5, w: 5, m: 9, dtype: "i16", layout: "csr", attrs: { fill: 128 } }],
+];

@@ -12,10 +12,13 @@ import { interpret } from "../../ir/interpret.ts";
 import type { Sketch } from "../conformance/sketch.ts";
 import { difference } from "../support/equal.ts";
 import { runLowered } from "../support/run-lowered.ts";
-import { attrs, bytes, convOf, convs, product, requantized, weights } from "./byte-cases.ts";
+import { attrs, bytes, convOf, convs, product, requantized, sparse, sparseConvs, weights } from "./byte-cases.ts";
 import { deviceCase } from "./device-cases.ts";
 
-const targets: readonly (readonly [string, Capabilities])[] = wasm.variants.map((v) => [v.name, { ...v.can, fma: false }]);
+const targets: readonly (readonly [string, Capabilities])[] = wasm.variants.map((v) => [
+  v.name,
+  { ...v.can, fma: false, wholeFma: v.can.fma },
+]);
 
 function kernelsOf(steps: readonly Step[]): string[] {
   return steps.flatMap((s) => (s.kind === "kernel" ? [s.lowered.kernel] : []));
@@ -49,6 +52,30 @@ describe("convolutions of bytes", () => {
   });
 });
 
+describe("convolutions of bytes by sparse weights", () => {
+  for (const [name, k] of sparseConvs) {
+    test(`${name}: sums`, () => check((s) => convOf(s, k), "conv_u8_sparse"));
+    test(`${name}: requantized`, () => check((s) => requantized(s, convOf(s, k)), "conv_u8_sparse"));
+  }
+
+  test("a bias that no float is, of an output without weights", () => {
+    check((s) => {
+      const operands = [bytes(s, [1, 8, 3, 4]), sparse(s, [5, 8, 1, 1], "csr", 5), s.constant("i32", [5], [3, -9, 2 ** 30 + 33, 7, 0])];
+      return requantized(s, s.op("conv", operands, attrs(0)));
+    }, "conv_u8_sparse");
+  });
+
+  test("what is added", () => {
+    check((s) => {
+      const sums = convOf(s, { c: 8, h: 6, w: 6, m: 12, kernel: 1, layout: "csr" });
+      return requantized(s, sums, bytes(s, [1, 12, 6, 6]));
+    }, "conv_u8_sparse");
+  });
+
+  test("lines of fewer than four pixels are dense", () =>
+    check((s) => convOf(s, { c: 8, h: 1, w: 3, m: 8, kernel: 1, layout: "csr" }), "conv_u8_dense"));
+});
+
 test("channels of others beside a part of a concatenation stay as they are", () => {
   check((s) => {
     const x = bytes(s, [1, 8, 4, 5]);
@@ -70,5 +97,23 @@ describe("products of matrices of bytes", () => {
     test(`${shape.join(" x ")}: sums`, () => check((s) => product(s, shape), "matmul_u8_dense"));
     test(`${shape.join(" x ")}: requantized`, () => check((s) => requantized(s, product(s, shape)), "matmul_u8_dense"));
   }
+  test("a constant added to the sums is where they begin", () => {
+    for (const layout of [undefined, "csc"])
+      check(
+        (s) => {
+          const w = layout ? sparse(s, [30, 19], layout, 4) : weights(s, [30, 19]);
+          const start = s.constant(
+            "i32",
+            [19],
+            Array.from({ length: 19 }, (_, i) => 977 * i - 5000),
+          );
+          return requantized(s, s.op("add", [s.op("matmul", [bytes(s, [11, 30]), w]), start]));
+        },
+        layout ? "matmul_u8_sparse" : "matmul_u8_dense",
+      );
+  });
+  for (const layout of ["csc", "bsc-1x4"])
+    test(`sparse, ${layout}`, () =>
+      check((s) => requantized(s, s.op("matmul", [bytes(s, [11, 30]), sparse(s, [30, 19], layout, 4)])), "matmul_u8_sparse"));
   test("weights of 9 bits", () => check((s) => product(s, [6, 20, 12], "i16"), "matmul_u8_dense"));
 });

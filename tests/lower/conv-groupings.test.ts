@@ -56,6 +56,7 @@ for (const [name, grouping] of GROUPINGS)
         bindings: [{ kind: "operand", operand: 1 }],
         heavy: false,
         saturated: false,
+        wholes: false,
         apply(acc, site) {
           const at = advance(variable("e0", "ptr"), site.offset);
           const code = cast("f32", add(binary("mul", site.coords[1]!, i32(10)), site.coords[2]!));

@@ -18,6 +18,7 @@ const residual = ({ output }: ConvSpec, heavy: boolean): Epilogue => ({
   bindings: [{ kind: "operand", operand: 1 }],
   heavy,
   saturated: false,
+  wholes: false,
   apply(acc, site, keep) {
     const index = site.coords.reduce((sum, c, axis) => add(binary("mul", sum, i32(output.shape[axis]!)), c), i32(0));
     const at = advance(variable("e0", "ptr"), site.offset);

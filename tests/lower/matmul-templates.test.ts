@@ -205,6 +205,7 @@ describe("epilogues", () => {
     bindings: [{ kind: "operand", operand: 1 }],
     heavy,
     saturated: false,
+    wholes: false,
     apply(acc, site, keep) {
       const index = site.coords.reduce((sum, c, axis) => add(binary("mul", sum, i32(shape[axis]!)), c), i32(0));
       const at = advance(variable("e0", "ptr"), site.offset);

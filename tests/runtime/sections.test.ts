@@ -64,10 +64,12 @@ test("an index at its bound is refused, whether few or many", () => {
   expect(new Uint32Array(fill({ ...indices, count: 2, bound: 100_000 }, [99_999, 3]).buffer, 0, 2)).toEqual(Uint32Array.of(399_996, 12));
 });
 
-test("signed bytes widen to 16 bits", () => {
+test("signed bytes widen to 16 bits or floats", () => {
   const image = new Uint8Array(16);
-  fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 1, count: 4 }]);
+  fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 1, count: 4, to: "i16" }]);
   expect([...new Int16Array(image.buffer)]).toEqual([0, 0, 1, -1, -128, 127, 0, 0]);
+  fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 2, count: 3, to: "f32" }]);
+  expect([...new Float32Array(image.buffer, 4)]).toEqual([-1, -128, 127]);
 });
 
 test("floats are what they are made of, less its zero point, times its scale: in rows, in columns, in panels", () => {

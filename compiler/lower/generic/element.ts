@@ -187,7 +187,8 @@ export class ElementLowering {
       case "cast": {
         const a = go(s.a);
         if (!isVector(a.type)) return cast(s.type, a);
-        if (s.type === "f32" && a.type === "i32x4" && s.a.type === "i32") return cast("f32x4", a);
+        // Whole numbers may come as floats.
+        if (s.type === "f32" && s.a.type === "i32") return a.type === "i32x4" ? cast("f32x4", a) : a;
         if (s.type === "i32" && a.type === "f32x4")
           return (
             (this.#options.tame ? roundedLanes(a, node === this.#options.saturated, this.#options.loose === true) : undefined) ??

@@ -26,6 +26,8 @@ export interface BytesSpec {
   readonly margin: Margin;
   readonly fill: number;
   readonly groups: number;
+  /** Outputs and inputs of the blocks in which the weights' zeros lie, where they had better be left out. */
+  readonly block?: readonly [outputs: number, inputs: number];
   /** i32, one for each output: the first summand of its sums. */
   readonly bias?: Int32Array;
   /** Whether all results are in range of the output's type, so that storing them may saturate. */

@@ -89,4 +89,4 @@ const packedWeights = (spec: BytesSpec, s: BytesShape, weights: Int16Array): Pac
     ? { kind: "bytes", bytes: new Uint8Array(weights.buffer) }
     : usesBytes(spec, s)
       ? { kind: "bytes", bytes: new Uint8Array(Int8Array.from(weights).buffer) }
-      : { kind: "widened", values: Int8Array.from(weights) };
+      : { kind: "widened", values: Int8Array.from(weights), to: "i16" };

@@ -73,12 +73,12 @@ export async function sparsec(bytes, feeds, { variant, ...options } = {}) {
   };
 }
 
-/** What native onnxruntime answers, as the reference: `verify(who)` is what `interleave` takes. */
+/** What native onnxruntime answers, as the reference: `verify(who, allowed error)` is what `interleave` takes. */
 export async function referenceOf(bytes, feeds) {
   const session = await ortNode(bytes, feeds);
   const references = [await session.run(0), await session.run(1)];
   await session.dispose();
-  return (who) => (outputs, i) => expectClose(who, outputs, references[i & 1]);
+  return (who, allowed) => (outputs, i) => expectClose(who, outputs, references[i & 1], allowed);
 }
 
 /** Peers that read ONNX, by name. */

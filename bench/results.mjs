@@ -95,7 +95,9 @@ const SECTIONS = [
     text:
       "Eight equal layers in one model with bytes in and out (m x k, k x m, ...: times are of the mean layer), random weights with a scale for " +
       "each output, pruned by magnitude before rounding; floats run the same zeros. onnxruntime runs the quantized file as MatMul or as 1x1 " +
-      'convolution, whichever is faster for it. "differ" counts bytes that are not onnxruntime-web\'s, after eight layers.',
+      'convolution, whichever is faster for it. "differ" counts bytes that are not onnxruntime-web\'s, after eight layers. Vectors are one row by ' +
+      "weights alone rounded, in blocks of 32: onnxruntime runs MatMulNBits with activations of 8 bits, ours the same file, or with 8 bits the " +
+      "float file quantized.",
     commands: ["bytes.mjs --seconds 1"],
   },
   {

@@ -73,6 +73,45 @@ export function byteChain({ kind, m, k, size }, { form, floats = false, ...pruni
   return { bytes: g.finish({ y: x }), shape: shapeOf(k) };
 }
 
+/** Weights that share a scale in products of one row. */
+const BLOCK = 32;
+
+/**
+ * Eight products of one row by weights [size, size] of 4 or 8 bits in blocks, as onnxruntime's MatMulNBits; or, with 32 bits, of the floats
+ * that those of `as` bits stand for.
+ */
+export function vectorChain(size, bits, as = bits) {
+  const g = createGraph({ opset: { "": 21, "com.microsoft": 1 } });
+  const blocks = size / BLOCK;
+  const [most, middle] = [2 ** (as - 1) - 1, 2 ** (as - 1)];
+  let x = g.input("x", [1, size]);
+  for (let layer = 0; layer < 8; layer++) {
+    const rows = g.matrix(size, size);
+    const scales = new Float32Array(size * blocks);
+    const integers = new Uint8Array(size * size);
+    for (let b = 0; b < scales.length; b++) {
+      const own = rows.subarray(b * BLOCK, (b + 1) * BLOCK);
+      scales[b] = own.reduce((m, w) => Math.max(m, Math.abs(w)), 0) / most;
+      own.forEach((w, i) => {
+        integers[b * BLOCK + i] = Math.round(w / scales[b]) + middle;
+      });
+    }
+    if (bits === 32) {
+      const floats = Float32Array.from(integers, (q, i) => (q - middle) * scales[Math.floor(i / BLOCK)]);
+      x = g.node("MatMul", [x, g.constant(transposed(floats, size), [size, size])], [1, size]);
+      continue;
+    }
+    const packed =
+      bits === 8 ? integers : Uint8Array.from({ length: integers.length / 2 }, (_, i) => integers[2 * i] | (integers[2 * i + 1] << 4));
+    const operands = [x, g.constant(packed, [size, blocks, (BLOCK * bits) / 8], "u8"), g.constant(scales, [size * blocks])];
+    // Level 4: activations may be rounded to 8 bits.
+    const attributes = { K: size, N: size, bits, block_size: BLOCK, accuracy_level: 4 };
+    const ints = Object.fromEntries(Object.entries(attributes).map(([name, int]) => [name, { int }]));
+    x = g.node("MatMulNBits", operands, [1, size], ints, "com.microsoft");
+  }
+  return { bytes: g.finish({ y: x }), shape: [1, size] };
+}
+
 /** Two feeds for a chain: normal numbers, as bytes or as the floats that those stand for. */
 export const byteFeeds = (shape, floats) =>
   [1, 2].map((seed) => {

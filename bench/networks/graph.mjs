@@ -15,9 +15,9 @@ export function createGraph({ zeros = 0, block = [1, 1], seed = 1, opset = 17 } 
   let count = 0;
 
   /** Adds a node with one output of the shape. */
-  const node = (op, operands, shape, attributes = {}) => {
+  const node = (op, operands, shape, attributes = {}, domain = "") => {
     const name = `${op.toLowerCase()}_${count++}`;
-    nodes.push({ op, inputs: operands.map((v) => v.name ?? v), outputs: [name], name, attributes });
+    nodes.push({ op, domain, inputs: operands.map((v) => v.name ?? v), outputs: [name], name, attributes });
     return { name, shape };
   };
   const input = (name, shape, dtype = "f32") => {

@@ -6,7 +6,7 @@ import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.
 import { rebuild } from "../../ir/rewrite.ts";
 import { elementCount } from "../../ir/tensor.ts";
 import { fitsBlocks } from "../rules/block-products.ts";
-import { roundedRows } from "../rules/row-blocks.ts";
+import { ROW_LIMITS, roundedRows } from "../rules/row-blocks.ts";
 import type { Rounded, Step } from "./grid.ts";
 import { type Layer, scatterRows } from "./layers.ts";
 
@@ -74,8 +74,6 @@ function dequantized(b: GraphBuilder, layer: Layer, w: Rounded, weights: Value):
 /** Whether blocks along the columns of a layer can be written at all: columns must be one axis, or adjacent ones. */
 export const hasBlocks = ({ matrix }: Layer): boolean => matrix.outer === 1 || matrix.inner === 1;
 
-/** Largest magnitudes of activations that meet weights of 8 bits and of 4: so that two of their products fit in 16 bits together. */
-const ROW_LIMITS = { 8: 63, 4: 127 } as const;
 /** From this share of zeros on, weights are better left out one by one. */
 const SPARSE = 0.6;
 

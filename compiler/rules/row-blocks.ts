@@ -8,6 +8,9 @@ import { splatOf } from "./constants.ts";
 /** Neighbours in a row that share a scale. */
 export const ROW_BLOCK = 32;
 
+/** Largest magnitudes of activations that meet weights of 8 bits and of 4: so that two of their products fit in 16 bits together. */
+export const ROW_LIMITS = { 8: 63, 4: 127 } as const;
+
 /** Least scale: a block of zeros is divided by something. */
 const LEAST = 2 ** -100;
 

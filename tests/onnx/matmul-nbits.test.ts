@@ -79,6 +79,21 @@ test.each<Case>([
   expect(weights!.attrs).toMatchObject({ axis: 0, block: c.block });
 });
 
+test("few rows are rounded in blocks where accuracy_level allows it, and come close", async () => {
+  const init = model({ columns: 64, rows: 8, bits: 4, block: 32 });
+  const x = noise([2, 3, 64], 3);
+  const rounded = importModel({
+    ...init,
+    nodes: init.nodes.map((n) => ({ ...n, attributes: { ...n.attributes, accuracy_level: { int: 4 } } })),
+  });
+  expect(topological(rounded.graph.outputs).filter((n) => n.op === "quantize")).toHaveLength(1);
+  const [actual, expected] = [rounded, importModel(init)].map((m) => runImported(m, { x }).get("y")!);
+  expect(actual!.shape).toEqual([2, 3, 8]);
+  const norm = (xs: readonly number[]): number => Math.hypot(...xs);
+  const error = norm(actual!.data.map((v, i) => v - expected!.data[i]!)) / norm(expected!.data);
+  expect(error).toSatisfy((e: number) => e > 0 && e < 0.01);
+});
+
 const base: Case = { columns: 64, rows: 6, bits: 4, block: 32 };
 const changed = (by: (m: ReturnType<typeof model>) => GraphInit): GraphInit => ({ ...model(base), ...by(model(base)) });
 const attributes = (more: Readonly<Record<string, number>>): GraphInit =>

@@ -2,7 +2,9 @@
 
 import type { Value } from "../../../ir/graph.ts";
 import { elementCount } from "../../../ir/tensor.ts";
-import { typeToString } from "../../../ir/types.ts";
+import { isStatic, typeToString } from "../../../ir/types.ts";
+import { fitsBlocks } from "../../rules/block-products.ts";
+import { ROW_LIMITS, roundedRows } from "../../rules/row-blocks.ts";
 import { shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
 import { scaleOf } from "../steps.ts";
@@ -80,6 +82,19 @@ function inOrder(c: ImportContext, { columns, block }: Layout): boolean {
   return order?.data.length === columns && order.data.every((g: number | bigint, k: number) => Number(g) === Math.floor(k / block));
 }
 
+/** What `accuracy_level` says where activations may be rounded to 8 bits. */
+const ROUNDED = 4;
+
+/** The product; of few rows by 4 bits, with activations rounded in blocks where the model allows it. 8 bits would take fewer of theirs. */
+function productOf(c: ImportContext, x: Value, w: Value, { rows, columns, bits }: Layout): Value {
+  const extents = isStatic(x.type) ? (x.type.shape as readonly number[]) : undefined;
+  const count = extents ? elementCount(extents) / columns : 0;
+  if (bits !== 4 || c.int("accuracy_level", 0) !== ROUNDED || x.type.dtype !== "f32" || !extents || !fitsBlocks(count, columns, rows))
+    return c.add("matmul", [x, w]);
+  const flat = roundedRows(c.b, c.add("reshape", [x], { shape: [count, columns] }), ROW_LIMITS[bits]);
+  return c.add("reshape", [c.add("matmul", [flat, w])], { shape: [...extents.slice(0, -1), rows] });
+}
+
 const matMulNBits = defineOnnxOp({
   name: "com.microsoft:MatMulNBits",
   import(c) {
@@ -87,7 +102,7 @@ const matMulNBits = defineOnnxOp({
     const x = c.input(0);
     if (x.type.shape.at(-1) !== layout.columns) c.bad(`the activation is ${typeToString(x.type)}, and K is ${layout.columns}`);
     if (!inOrder(c, layout)) c.unsupported("columns in an order of their own (g_idx)");
-    const product = c.add("matmul", [x, castTo(c, weightsOf(c, layout), x.type.dtype)]);
+    const product = productOf(c, x, castTo(c, weightsOf(c, layout), x.type.dtype), layout);
     return c.inputs[5] ? c.add("add", [product, c.inputs[5]]) : product;
   },
 });

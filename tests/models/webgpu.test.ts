@@ -1,5 +1,5 @@
 // Every real model on WebGPU. In floats: outputs within 1e-4 of the references' norm, 1e-2 in f16 (docs/rounding.md). Quantized: those of
-// wasm, bit for bit, with and without dot products of packed bytes.
+// wasm and js, bit for bit, with and without dot products of packed bytes.
 
 import { describe, expect, it } from "vitest";
 import { compile } from "../../compiler/index.ts";
@@ -32,13 +32,13 @@ it.skipIf(!quantized)("there are quantized models", () => {
 });
 
 describe.each(quantized ?? [])("$name", (m) => {
-  it("on webgpu as on wasm", { timeout: 300_000 }, async () => {
-    const artifact = await compile(m.path, { backends: ["wasm", "webgpu"], ...optionsOf(m.name) });
+  it("on webgpu and js as on wasm", { timeout: 300_000 }, async () => {
+    const artifact = await compile(m.path, { backends: ["wasm", "js", "webgpu"], ...optionsOf(m.name) });
     const run = async (device: string) => {
       using model = await load(artifact, { device });
       return model.run(feedsOf(m.name, m.reference()!.inputs));
     };
     const expected = await run("wasm:baseline");
-    for (const device of ["webgpu:full", "webgpu:base"]) expect(await run(device), device).toEqual(expected);
+    for (const device of ["js", "webgpu:full", "webgpu:base"]) expect(await run(device), device).toEqual(expected);
   });
 });

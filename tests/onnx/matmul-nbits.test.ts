@@ -2,8 +2,10 @@
 
 import { expect, test } from "vitest";
 import { encodeModel, type GraphInit, type ModelInit, type NamedTensorInit } from "../../compiler/onnx/proto/encode.ts";
+import { defaultPipeline, runPipeline } from "../../compiler/pipeline.ts";
 import { bytesOf } from "../../ir/dtype.ts";
 import { topological } from "../../ir/graph.ts";
+import { interpret } from "../../ir/interpret.ts";
 import { noise } from "../support/noise.ts";
 import { openOracle } from "../support/onnxruntime.ts";
 import { errorOf, importModel, runImported } from "../support/run-model.ts";
@@ -106,6 +108,29 @@ const attributes = (more: Readonly<Record<string, number>>): GraphInit =>
   }));
 const initializer = (t: NamedTensorInit): GraphInit =>
   changed((m) => ({ ...m, initializers: m.initializers!.map((i) => (i.name === t.name ? t : i)) }));
+
+test.each([
+  [4, 32, 1, 1],
+  [8, 32, 1, 0],
+  [4, 64, 1, 1],
+  [4, 32, 0, 0],
+] as const)("%i bits in blocks of %i: few rows are rounded where accuracy_level lets them, %i", async (bits, block, level, blocks) => {
+  const init = model({ columns: 128, rows: 8, bits, block, zeros: "own" });
+  const node = init.nodes[0]!;
+  const leveled = { ...init, nodes: [{ ...node, attributes: { ...node.attributes, accuracy_level: { int: 4 * level } } }] };
+  const { graph } = importModel(leveled);
+  const { graph: better } = runPipeline(graph, defaultPipeline);
+  expect(topological(better.outputs).filter((n) => n.op === "block_product")).toHaveLength(blocks);
+  const x = noise([2, 3, 128], 3);
+  const oracle = await openOracle(encodeModel(leveled));
+  const expected = (await oracle.run([testTensor("x", "f32", x.shape, bytesOf(x.data))])).get("y")!;
+  await oracle.release();
+  const [y] = interpret(better, [x]);
+  const largest = Math.max(...Array.from(expected.data as Float32Array, Math.abs));
+  (y!.data as Float32Array).forEach((value, i) => {
+    expect(Math.abs(value - Number(expected.data[i]))).toBeLessThan(0.01 * largest);
+  });
+});
 
 test.each<[string, GraphInit, string, RegExp]>([
   ["a block size that is no power of two", attributes({ block_size: 48 }), "bad-model", /'block_size' is 48/],

@@ -2,6 +2,7 @@
 
 import { type Graph, topological, type Value } from "../../ir/graph.ts";
 import { sizeOf } from "../../ir/types.ts";
+import { ROW_BLOCK } from "../rules/row-blocks.ts";
 import { activationGroups } from "./activations.ts";
 import { roundCompensated } from "./compensate.ts";
 import { correctChannels } from "./correct.ts";
@@ -148,6 +149,10 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
     found = await measured(recipe);
     for (const l of floats) notes.push({ message: `it stays float: the model would lose more than ${maxLoss} points`, about: l.out });
   }
+  if (recipe.rows.size > 0)
+    notes.push({
+      message: `${recipe.rows.size} products of few rows round what they read, in blocks of ${ROW_BLOCK}, to be products of integers`,
+    });
   if (found && found.loss > LARGE_LOSS) notes.push({ message: adviceFor(scheme, found.loss) });
   const scored = evaluation && {
     samples: evaluation.samples.length,

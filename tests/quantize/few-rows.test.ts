@@ -83,7 +83,9 @@ describe("products of few rows by weights of small integers", () => {
     const g = network([1, 256], (x, { b, dense }) => dense(b.value("relu", [dense(x, 256)]), 256));
     const { samples } = samplesFor(g, 6);
     const noiseOf = async (options: SchemeOptions): Promise<number> => {
-      const { recipe } = await quantize(g, options, {}, open);
+      const { recipe, notes } = await quantize(g, options, {}, open);
+      const told = notes.some((n) => n.message.includes("2 products of few rows round what they read"));
+      expect(told).toBe(options.activations !== "float");
       return (await distance(open, g, applyRecipe(recipe), layersOf(g), samples)).output;
     };
     expect(await noiseOf({ scheme: "int8-weights" })).toBeGreaterThan(34);

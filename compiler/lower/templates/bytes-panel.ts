@@ -36,8 +36,11 @@ export interface Panel {
 /** Rows that a unit of the lists lies in: a word of four channels, or a single one. */
 const ROWS: Readonly<Record<Form, number>> = { bytes: 1, pairs: 2, floats: 1 };
 
-/** What stays in the first cache beside sums and lists. */
-const MOST_BYTES = 32 * 1024;
+/**
+ * What stays in the first cache beside sums and lists, where units are of the most bytes and tiles of the most pixels that there are: lists
+ * are of the same blocks for all targets, which then share them.
+ */
+const [MOST_BYTES, MOST_PIXELS] = [48 * 1024, 40];
 
 export function panelOf(spec: BytesSpec, s: BytesShape, form: Form, t: Tiling): Panel {
   const [kh, kw] = spec.kernel;
@@ -46,17 +49,18 @@ export function panelOf(spec: BytesSpec, s: BytesShape, form: Form, t: Tiling): 
   const line = extentOf(t) + (across === 1 ? reach : 0);
   const width = t.down * line;
   const row = 4 * width;
-  const chunks = Math.ceil(s.c / (4 * CHANNELS[form]));
-  const blocks = Math.ceil((chunks * 4 * row * kh * across) / MOST_BYTES);
-  const rows = 4 * Math.ceil(chunks / blocks);
-  const units = rows / ROWS[form];
+  const all = form === "floats" ? s.c : Math.ceil(s.c / 4);
+  const widest = 4 * MOST_PIXELS * (form === "floats" ? 1 : 2) * kh * (across === 1 ? 1 : kw);
+  // Whole chunks, whichever form words are brought together in.
+  const units = Math.min(4 * Math.ceil(all / 4), Math.max(4, 4 * Math.floor(MOST_BYTES / widest / 4)));
+  const rows = units * ROWS[form];
   return {
     form,
     line,
     width,
     across,
     rows,
-    blocks: Math.ceil((4 * chunks) / rows),
+    blocks: Math.ceil(all / units),
     units,
     bytes: kh * across * rows * row,
     radix: [

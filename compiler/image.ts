@@ -8,7 +8,8 @@ import type { WeightsWriter } from "./weights-writer.ts";
 
 const WIDTH = { u16: 2, u32: 4 } as const;
 
-const storedAs = (a: Uint16Array | Uint32Array): "u16" | "u32" => (a instanceof Uint16Array ? "u16" : "u32");
+const storedAs = (a: Uint8Array | Uint16Array | Uint32Array): "u8" | "u16" | "u32" =>
+  a instanceof Uint8Array ? "u8" : a instanceof Uint16Array ? "u16" : "u32";
 
 /** Floats of weights.bin, or integers there that they are made of. */
 interface Source {
@@ -135,7 +136,7 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
         at,
         from,
         count: counts.length,
-        stored: storedAs(counts),
+        stored: counts instanceof Uint16Array ? "u16" : "u32",
         expanded,
         total,
       }));

@@ -36,7 +36,7 @@ export interface Steps {
 
 /**
  * A piece of the weight image that a program sees. `copy` takes bytes of weights.bin as they are. `indices` reads `count` column
- * numbers (u16 or u32), checks each against `bound`, and writes the byte offset that the variant's layout gives it: with
+ * numbers (u8, u16 or u32), checks each against `bound`, and writes the byte offset that the variant's layout gives it: with
  * `radix` [[extent, stride], ...], outermost first, the number is split into mixed-radix digits and digit x stride is summed.
  * `panels` reads an f32 matrix of `rows` x `columns`, row-major, and writes, for each `block` of columns and each `group` of rows, the
  * group's values column by column: the order in which a register tile of `group` rows takes them. `rows` is a multiple of `group`.
@@ -54,7 +54,7 @@ export type Section =
       readonly at: number;
       readonly from: number;
       readonly count: number;
-      readonly stored: "u16" | "u32";
+      readonly stored: "u8" | "u16" | "u32";
       readonly expanded: "u16" | "u32";
       readonly bound: number;
       readonly radix: readonly (readonly [extent: number, stride: number])[];

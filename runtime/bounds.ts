@@ -18,7 +18,7 @@ import { inside, MEMORY_LIMIT, type Place, pathOf, reject, type Span } from "./p
 import { checkSchedule } from "./schedule.ts";
 
 const WIDENED_BYTES = { i16: 2, f32: 4 } as const;
-export const INDEX_BYTES = { u16: 2, u32: 4 } as const;
+export const INDEX_BYTES = { u8: 1, u16: 2, u32: 4 } as const;
 
 export const checkPlaces = (manifest: Manifest, at: Place): void => {
   const { files, parts } = manifest;

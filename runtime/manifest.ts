@@ -90,9 +90,15 @@ const section: Parse<Section> = (value, at) => {
       tile: field("tile", (v, p) => (v === 2 || v === 4 ? v : reject(p, `expected 2 or 4, found ${show(v)}`))),
       ...made(),
     };
-  const stream = { ...place, count: field("count", size), stored: field("stored", index), expanded: field("expanded", index) };
-  if (kind === "counts") return { kind, ...stream, total: field("total", u32) };
-  return { kind, ...stream, bound: field("bound", u32), radix: field("radix", list(RANK_LIMIT, digit)) };
+  const stream = { ...place, count: field("count", size), expanded: field("expanded", index) };
+  if (kind === "counts") return { kind, ...stream, stored: field("stored", index), total: field("total", u32) };
+  return {
+    kind,
+    ...stream,
+    stored: field("stored", oneOf("u8", "u16", "u32")),
+    bound: field("bound", u32),
+    radix: field("radix", list(RANK_LIMIT, digit)),
+  };
 };
 
 const step: Parse<StepInfo> = (value, at) => {

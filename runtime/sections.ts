@@ -23,8 +23,7 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
     else if (section.kind === "floats") words(image, section.at, section.count).set(floats(stored, section, section.count));
     else if (section.kind === "panels") packPanels(floats(stored, section, section.rows * section.columns), image, section);
     else if (section.kind === "winograd") transformKernels(floats(stored, section, 9 * section.rows * section.columns), image, section);
-    else if (section.kind === "indices")
-      expandIndices(view(stored, section.stored, section.from, section.count), target(image, section), section);
+    else if (section.kind === "indices") expandIndices(stream(stored, section), target(image, section), section);
     else copyCounts(view(stored, section.stored, section.from, section.count), target(image, section), section);
   }
 };
@@ -54,6 +53,9 @@ const spread = (from: Uint32Array, at: number, count: number, to: Uint32Array, s
   const end = at + count;
   for (let place = start; at < end; at++, place += step) to[place] = from[at]!;
 };
+
+const stream = (bytes: Uint8Array, { stored, from, count }: Indices): Uint8Array | Uint16Array | Uint32Array =>
+  stored === "u8" ? bytes.subarray(from, from + count) : view(bytes, stored, from, count);
 
 const view = (bytes: Uint8Array, type: "u16" | "u32", at: number, count: number): Uint16Array | Uint32Array =>
   type === "u16"
@@ -87,7 +89,7 @@ const offsetTable = (bound: number, radix: Indices["radix"]): Uint32Array => {
   return table;
 };
 
-const expandIndices = (from: Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Indices): void => {
+const expandIndices = (from: Uint8Array | Uint16Array | Uint32Array, to: Uint16Array | Uint32Array, section: Indices): void => {
   const { bound, radix } = section;
   let largest = 0;
   // One look-up an element, unless the table is far longer than the stream. What the table lacks is past the bound.

@@ -20,7 +20,7 @@ export type Packed =
   /** Column numbers below `bound`; the loader writes sum of digit x stride over their mixed-radix digits (outermost first). */
   | {
       readonly kind: "indices";
-      readonly columns: Uint16Array | Uint32Array;
+      readonly columns: Uint8Array | Uint16Array | Uint32Array;
       readonly expanded: "u16" | "u32";
       readonly bound: number;
       readonly radix: readonly (readonly [extent: number, stride: number])[];

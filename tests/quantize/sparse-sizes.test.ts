@@ -39,6 +39,7 @@ function product(size: number, run: number): Graph {
 }
 
 test.each([
+  { zeros: "single ones", size: 128, run: 1, most: 0.08 },
   { zeros: "single ones", size: 768, run: 1, most: 0.08 },
   { zeros: "blocks of 1x4", size: 512, run: 4, most: 0.05 },
   { zeros: "blocks of 1x4", size: 768, run: 4, most: 0.05 },

@@ -64,6 +64,12 @@ test("an index at its bound is refused, whether few or many", () => {
   expect(new Uint32Array(fill({ ...indices, count: 2, bound: 100_000 }, [99_999, 3]).buffer, 0, 2)).toEqual(Uint32Array.of(399_996, 12));
 });
 
+test("indices may be stored as bytes", () => {
+  const image = new Uint8Array(8);
+  fillImage(image, Uint8Array.of(7, 3, 1, 2), [{ ...indices, stored: "u8", expanded: "u16", from: 1, count: 3, bound: 4 }]);
+  expect([...new Uint16Array(image.buffer, 0, 3)]).toEqual([12, 4, 8]);
+});
+
 test("signed bytes widen to 16 bits or floats", () => {
   const image = new Uint8Array(16);
   fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 1, count: 4, to: "i16" }]);

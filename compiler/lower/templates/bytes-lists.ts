@@ -44,7 +44,7 @@ export function listsOf(spec: BytesSpec, s: BytesShape, p: Panel): Lists | undef
 export function packLists(l: Lists, p: Panel, wide: boolean): { readonly weights: Packed; readonly taps: Packed; readonly counts: Packed } {
   const bound = p.radix.reduce((product, [extent]) => product * extent, 1);
   const expanded = p.bytes <= 65536 ? "u16" : "u32";
-  const columns = bound <= 65536 ? Uint16Array.from(l.columns) : l.columns;
+  const columns = bound <= 256 ? Uint8Array.from(l.columns) : bound <= 65536 ? Uint16Array.from(l.columns) : l.columns;
   const bytes = (data: ArrayLike<number> & ArrayBufferView): Packed => ({
     kind: "bytes",
     bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),

@@ -41,6 +41,8 @@ const ROWS: Readonly<Record<Form, number>> = { bytes: 1, pairs: 2, floats: 1 };
  * are of the same blocks for all targets, which then share them.
  */
 const [MOST_BYTES, MOST_PIXELS] = [48 * 1024, 40];
+/** So many units of a tap have numbers of a byte. */
+const MOST_UNITS = 256;
 
 export function panelOf(spec: BytesSpec, s: BytesShape, form: Form, t: Tiling): Panel {
   const [kh, kw] = spec.kernel;
@@ -52,7 +54,7 @@ export function panelOf(spec: BytesSpec, s: BytesShape, form: Form, t: Tiling): 
   const all = form === "floats" ? s.c : Math.ceil(s.c / 4);
   const widest = 4 * MOST_PIXELS * (form === "floats" ? 1 : 2) * kh * (across === 1 ? 1 : kw);
   // Whole chunks, whichever form words are brought together in.
-  const units = Math.min(4 * Math.ceil(all / 4), Math.max(4, 4 * Math.floor(MOST_BYTES / widest / 4)));
+  const units = Math.min(4 * Math.ceil(all / 4), MOST_UNITS, Math.max(4, 4 * Math.floor(MOST_BYTES / widest / 4)));
   const rows = units * ROWS[form];
   return {
     form,

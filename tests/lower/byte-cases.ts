@@ -114,6 +114,8 @@ export const product = (s: Sketch, [t, k, m]: readonly [number, number, number],
 export const sparseConvs: readonly (readonly [string, Case])[] = [
   ["1x1 by words", { c: 24, h: 5, w: 6, m: 41, kernel: 1, layout: "bsr-1x4" }],
   ["1x1 one by one", { c: 24, h: 5, w: 6, m: 41, kernel: 1, layout: "csr" }],
+  ["1x1 one by one, whole vectors, lists of all lengths", { c: 37, h: 4, w: 11, m: 21, kernel: 1, layout: "csr", every: 3 }],
+  ["1x1 one by one, many channels", { c: 300, h: 6, w: 8, m: 18, kernel: 1, layout: "csr", every: 13 }],
   ["fewer pixels than a vector and a half", { c: 20, h: 1, w: 5, m: 16, kernel: 1, layout: "csr", attrs: { pads: [0, 0, 0, 0] } }],
   ["padded, two images", { n: 2, c: 6, h: 5, w: 9, m: 18, layout: "csr", attrs: { fill: 7 } }],
   ["padded, by words", { c: 12, h: 6, w: 8, m: 9, layout: "bsr-1x4", attrs: { fill: 90 } }],

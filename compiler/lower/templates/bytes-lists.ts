@@ -1,14 +1,14 @@
 // Lists of the weights that are not zero, output by output: words of four neighbouring channels, or single ones.
 
 import type { Packed } from "../template.ts";
-import type { Panel } from "./bytes-panel.ts";
+import { bySingles, type Panel } from "./bytes-panel.ts";
 import type { BytesShape, BytesSpec } from "./bytes-spec.ts";
 
 /** For each block of channels of a panel, the lists of all outputs. */
 export interface Lists {
   /** Steps of each output, the number of outputs rounded up to whole vectors. */
   readonly counts: Uint16Array;
-  /** The number of each step: [row of the kernel][column][unit of the block]. */
+  /** The number of each step: [row of the kernel][column][unit of the block]. Behind single weights there is room to take them in fours. */
   readonly columns: Uint32Array;
   /** A weight of each step, or four. */
   readonly weights: Int16Array;
@@ -17,7 +17,7 @@ export interface Lists {
 /** The lists of all outputs; undefined where one has more than 2^16 steps. */
 export function listsOf(spec: BytesSpec, s: BytesShape, p: Panel): Lists | undefined {
   const [kh, kw] = spec.kernel;
-  const channels = p.form === "floats" ? 1 : 4;
+  const channels = bySingles(p.form) ? 1 : 4;
   const outputs = 4 * Math.ceil(s.m / 4);
   const counts = new Uint16Array(p.blocks * outputs);
   const [columns, weights]: [number[], number[]] = [[], []];
@@ -37,6 +37,10 @@ export function listsOf(spec: BytesSpec, s: BytesShape, p: Panel): Lists | undef
       if (columns.length - before > 65535) return undefined;
       counts[block * outputs + m] = columns.length - before;
     }
+  if (channels === 1) {
+    columns.push(0, 0, 0);
+    weights.push(...new Array<number>(16).fill(0));
+  }
   return { counts, columns: Uint32Array.from(columns), weights: Int16Array.from(weights) };
 }
 
@@ -51,14 +55,14 @@ export function packLists(l: Lists, p: Panel, wide: boolean): { readonly weights
   });
   const narrow = (): Int8Array => Int8Array.from(l.weights);
   const weights = (): Packed => {
-    if (p.form === "bytes") return bytes(narrow());
+    if (p.form === "bytes" || p.form === "planes") return bytes(narrow());
     if (p.form === "pairs") return wide ? bytes(l.weights) : { kind: "widened", values: narrow(), to: "i16" };
     return wide ? bytes(Float32Array.from(l.weights)) : { kind: "widened", values: narrow(), to: "f32" };
   };
   return {
     weights: weights(),
     taps: { kind: "indices", columns, expanded, bound, radix: p.radix },
-    counts: { kind: "counts", counts: l.counts, expanded: "u16", total: l.columns.length },
+    counts: { kind: "counts", counts: l.counts, expanded: "u16", total: l.counts.reduce((a, b) => a + b, 0) },
   };
 }
 

@@ -3,12 +3,9 @@
 import {
   add,
   advance,
-  bitcast,
   callStmt,
   compare,
   div,
-  dot,
-  dotBytes,
   f32,
   for_,
   i32,
@@ -24,20 +21,20 @@ import {
   splat,
   store,
   variable,
-  wholeFma,
 } from "../../../ir/kernel/build.ts";
-import type { Expr, Func, Param, PointerParam, Stmt, VectorType } from "../../../ir/kernel/types.ts";
+import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
 import { mostEven } from "../split.ts";
 import { type Binding, type Lowered, type Packed, packedBytes } from "../template.ts";
 import { count } from "./bytes-frame.ts";
 import { listsOf, packLists, tapBytes } from "./bytes-lists.ts";
-import { type Form, fillPanel, type Panel, panelOf, transposed } from "./bytes-panel.ts";
+import { type Form, fillPanel, panelOf, transposed } from "./bytes-panel.ts";
 import { type BytesShape, type BytesSpec, bytesShape, usesBytes } from "./bytes-spec.ts";
+import { type Group, isBlocked, type Plan, singlesOf, step, sumType, tp, wp } from "./bytes-steps.ts";
 import { lanesOf, storeChannels } from "./bytes-store.ts";
 import { extentOf, LANES, type Tiling, tilingOf, vectorsOf } from "./bytes-tiling.ts";
 import { names } from "./store-tile.ts";
 
-const [wp, tp, cp, bp] = ["wp", "tp", "cp", "bp"].map((name) => variable(name, "ptr")) as [Expr, Expr, Expr, Expr];
+const [cp, bp] = [variable("cp", "ptr"), variable("bp", "ptr")];
 
 /** Outputs whose sums are stored together, as bytes side by side. */
 const GROUP = 16;
@@ -55,71 +52,22 @@ function sumsAreExact(spec: BytesSpec, s: BytesShape): boolean {
   });
 }
 
-interface Plan {
-  readonly tiling: Tiling;
-  readonly panel: Panel;
-  readonly vectors: number;
-}
-
-/** Whether sums of all outputs wait until all blocks of channels were added. */
-const isBlocked = ({ panel }: Plan): boolean => panel.blocks > 1;
-const sumType = (form: Form): VectorType => (form === "floats" ? "f32x4" : "i32x4");
-
-/** Outputs whose sums are taken, then stored: how many, and what ends the names of their variables. */
-interface Group {
-  readonly outputs: number;
-  /** Lanes of its last vector of channels that are stored. */
-  readonly lanes: number;
-  readonly suffix: string;
-}
-
-/** One step of an output's list, for all vectors of the tile; and how far it moves the weights on. */
-function step(plan: Plan, { suffix }: Group, tap: Expr): { readonly body: readonly Stmt[]; readonly weights: number } {
-  const { panel, tiling } = plan;
-  const places = count(tiling.down).flatMap((y) => tiling.starts.map((x) => 4 * (y * panel.line + x)));
-  const acc = (v: number): Expr => variable(`a${v}${suffix}`, sumType(panel.form));
-  const put = (v: number, value: Expr): Stmt => set(`a${v}${suffix}`, value);
-  const [w, w0, w1] = ["w", "w0", "w1"].map((name) => `${name}${suffix}`) as [string, string, string];
-  if (panel.form === "floats")
-    return {
-      body: [
-        let_(w, splat("f32x4", load("f32", wp))),
-        ...places.map((at, v) => put(v, wholeFma(variable(w, "f32x4"), load("f32x4", tap, at), acc(v)))),
-      ],
-      weights: 4,
-    };
-  if (panel.form === "bytes")
-    return {
-      body: [
-        let_(w, bitcast("i8x16", splat("i32x4", load("i32", wp)))),
-        ...places.map((at, v) => put(v, dotBytes(variable(w, "i8x16"), load("i8x16", tap, at), acc(v)))),
-      ],
-      weights: 4,
-    };
-  const row = 4 * panel.width;
-  return {
-    body: [w0, w1].flatMap((name, h) => [
-      let_(name, bitcast("i16x8", splat("i32x4", load("i32", wp, 4 * h)))),
-      ...places.map((at, v) => put(v, add(acc(v), dot(variable(name, "i16x8"), load("i16x8", tap, h * row + at))))),
-    ]),
-    weights: 8,
-  };
-}
-
 /** The sums of a group, each output's in a row of `sums`; where there are several blocks of channels, added to what is there. */
 function sumUp(spec: BytesSpec, plan: Plan, g: Group): Stmt[] {
   const { panel, vectors } = plan;
   const own = (name: string): string => `${name}${g.suffix}`;
   const [tap, sp, left] = [variable(own("tap"), "ptr"), variable(own("sp"), "ptr"), variable(own("left"))];
   const wide = tapBytes(panel);
-  const { body, weights } = step(plan, g, tap);
+  const { body, weights } = step(plan, g, tap, left);
   const loop = [
     let_(own("tap"), advance(variable("panel", "ptr"), load(wide === 2 ? "u16" : "i32", tp))),
     ...body,
     set("wp", advance(wp, i32(weights))),
-    set("tp", advance(tp, i32(wide))),
-    set(own("left"), add(left, i32(-1))),
+    set("tp", advance(tp, i32(wide * singlesOf(panel.form)))),
+    set(own("left"), add(left, i32(-singlesOf(panel.form)))),
   ];
+  // The last four may be fewer: then the next list begins with what is left of them.
+  const back = [set("wp", advance(wp, left)), set("tp", advance(tp, mul(left, i32(wide))))];
   const type = sumType(panel.form);
   const [scalar, zero] = panel.form === "floats" ? (["f32", f32(0)] as const) : (["i32", i32(0)] as const);
   const first = variable(own("first"), type);
@@ -132,7 +80,8 @@ function sumUp(spec: BytesSpec, plan: Plan, g: Group): Stmt[] {
     for_(own("r"), i32(0), i32(g.outputs), [
       ...starts,
       let_(own("left"), load("u16", cp)),
-      if_(compare("ne", left, i32(0)), [repeat(loop, compare("ne", left, i32(0)))]),
+      if_(compare("gt", left, i32(0)), [repeat(loop, compare("gt", left, i32(0)))]),
+      ...(panel.form === "planes" ? back : []),
       ...sums.map((a, v) => store(type, sp, variable(a, type), 16 * v)),
       set(own("sp"), advance(sp, i32(16 * vectors))),
       set("cp", advance(cp, i32(2))),
@@ -252,20 +201,29 @@ function tileFunction(
   };
 }
 
-/** The form of a panel that a sparse product had better have on its target; undefined where a dense product is faster. */
-function formOf(spec: BytesSpec, s: BytesShape): Form | undefined {
+/** The form of a panel that a sparse product had better have on its target. */
+function formOf(spec: BytesSpec, s: BytesShape): Form {
   const byWords = spec.block !== undefined && spec.block[1] % 4 === 0;
-  if (byWords || !spec.epilogue.wholes || !sumsAreExact(spec, s)) return usesBytes(spec, s) ? "bytes" : "pairs";
-  return "floats";
+  const bytes = usesBytes(spec, s);
+  // Floats or not, all targets share the lists of single weights.
+  if (byWords || !spec.epilogue.wholes || !sumsAreExact(spec, s)) return bytes ? "bytes" : "pairs";
+  return bytes ? "planes" : "floats";
 }
+
+/** Vectors for which there are registers beside four rows of inputs. */
+const MOST_GATHERED = 8;
+
+/** Whether the vectors of a tile lie side by side in planes: no window reaches beyond its pixel, and no vector overlaps another. */
+const isWhole = (spec: BytesSpec, t: Tiling): boolean => spec.kernel[1] === 1 && t.starts.every((x, i) => x === LANES * i);
 
 /** Sparse product of bytes by weights that have a sparse layout, with one group. Undefined where there are fewer than four pixels to a line. */
 export function bytesSparse(spec: BytesSpec): Lowered | undefined {
   const s = bytesShape(spec);
   if (!s || !spec.block || spec.groups !== 1) return undefined;
-  const form = formOf(spec, s);
-  const tiling = tilingOf(spec, s, spec.target.accumulators);
-  if (!form || !tiling) return undefined;
+  const wanted = formOf(spec, s);
+  const tiling = tilingOf(spec, s, wanted === "planes" ? MOST_GATHERED : spec.target.accumulators);
+  if (!tiling) return undefined;
+  const form = wanted === "planes" && !isWhole(spec, tiling) ? "floats" : wanted;
   const plan: Plan = { tiling, panel: panelOf(spec, s, form, tiling), vectors: vectorsOf(tiling) };
   const lists = listsOf(spec, s, plan.panel);
   if (!lists) return undefined;
@@ -321,9 +279,12 @@ export function bytesSparse(spec: BytesSpec): Lowered | undefined {
     body: s.n === 1 ? [let_("n", i32(0)), ...sweep] : [for_("n", i32(0), i32(s.n), sweep)],
   };
   const kept = spec.weights.reduce((sum, w) => sum + (w === 0 ? 0 : 1), 0);
-  const how = { bytes: "four neighbours to a dot product", pairs: "four neighbours to two products of 16 bits", floats: "as exact floats" }[
-    form
-  ];
+  const how = {
+    planes: "any four to a dot product",
+    bytes: "four neighbours to a dot product",
+    pairs: "four neighbours to two products of 16 bits",
+    floats: "as exact floats",
+  }[form];
   return {
     kernel: `${s.matrix ? "matmul" : "conv"}_u8_sparse`,
     functions: [tile, entry],

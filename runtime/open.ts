@@ -6,7 +6,6 @@ import { errors, SparsecError, said } from "./diagnostics.ts";
 import { aligned, type Code, type DeviceInstance, type Executor, type Instance, type Setting, type Wants } from "./executor.ts";
 import type { ModelInfo } from "./model.ts";
 import { createProgram, type Program } from "./program.ts";
-import { fillImage } from "./sections.ts";
 import type { Source } from "./source.ts";
 import type { Turbo } from "./turbo.ts";
 
@@ -155,8 +154,10 @@ const finish = async (
   const { manifest } = setting;
   try {
     if (!("buffer" in instance)) return { program: createProgram(manifest, variant, instance), info };
-    if (variant.sections.length)
-      fillImage(new Uint8Array(instance.buffer, instance.weights, variant.weights), await setting.weights(), variant.sections);
+    if (variant.sections.length) {
+      const [file, { fillImage }] = await Promise.all([setting.weights(), import("./sections.ts")]);
+      fillImage(new Uint8Array(instance.buffer, instance.weights, variant.weights), file, variant.sections);
+    }
     const team = threads > 1 ? await instance.gather?.(threads, calibrate) : undefined;
     return {
       program: createProgram(manifest, variant, instance),

@@ -89,7 +89,7 @@ test.each<[string, unknown, string]>([
   ["variants.0.sections.3.from", 65, "toy (variants[0].sections[3]): ends at byte 73 of 72 in weights.bin"],
   ["variants.0.sections.1.at", 34, "toy (variants[0].sections[1].at): 34 is not aligned to u32"],
   ["variants.0.sections.2.from", 49, "toy (variants[0].sections[2].from): 49 is not aligned to u16"],
-  ["variants.0.sections.1.stored", "u8", `expected "u16" or "u32", found "u8"`],
+  ["variants.0.sections.1.stored", "i8", `expected "u8" or "u16" or "u32", found "i8"`],
   ["variants.0.sections.1.count", 2 ** 30, "toy (variants[0].sections[1]): ends at byte 4294967328 of a weight image of 88"],
   ["variants.0.sections.1.bound", 5, "toy (variants[0].sections[1].radix): counts to 4, but the bound is 5"],
   ["variants.0.sections.1.radix", [], "toy (variants[0].sections[1].radix): counts to 1, but the bound is 4"],

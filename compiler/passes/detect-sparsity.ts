@@ -82,8 +82,8 @@ function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassCon
   const stays = (why: string): Decision => ({ format: "dense", why, whyOnDevices: why, predictedGain: 1, analysis });
   if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
-  if ((t.dtype === "i8" || t.dtype === "i16") && c.ofBytes) return { ...chooseForBytes(t, c), analysis };
-  if (t.dtype !== "f32") return stays(`sparse kernels are for f32, not ${t.dtype}`);
+  if ((t.dtype === "i8" || t.dtype === "i16") && c.ofBytes && targets.costs) return { ...chooseForBytes(t, c), analysis };
+  if (t.dtype !== "f32") return stays(`there is no sparse kernel for ${t.dtype} here`);
   if (t.made && analysis.zeros < WORTH_UNPACKING) return stays("weights of few bits stay packed: too few of them are zero");
   const onHosts = targets.costs && choose(analysis, c, KERNELS, targets.costs);
   if (onHosts && onHosts.format !== "dense") return { ...onHosts, analysis };

@@ -3,10 +3,8 @@
 import type { Tensor } from "../../ir/tensor.ts";
 import { type ByteWeights, byteGains } from "../cost/bytes.ts";
 import { LEAST_GAIN } from "../cost/gain.ts";
+import { LANES } from "../lower/templates/bytes-tiling.ts";
 import type { Candidate, Choice } from "./choose.ts";
-
-/** Neighbouring pixels that sparse products take at once. */
-const LEAST_PIXELS = 4;
 
 /** [M, C, ..] of a convolution, or [K, M] of a product of matrices, as outputs, channels and taps. */
 function weightsOf(t: Tensor, { by, taps }: Candidate): ByteWeights {
@@ -31,7 +29,7 @@ export function chooseForBytes(t: Tensor, c: Candidate): Choice {
   const w = weightsOf(t, c);
   const facts = `${(100 * (1 - w.nonzeros / t.data.length)).toFixed(1)} % zeros`;
   const dense = (why: string): Choice => ({ format: "dense", why: `${facts}: ${why}`, predictedGain: 1 });
-  if (c.product.columns < LEAST_PIXELS) return dense(`${c.product.columns} pixels are too few for sparse products of bytes`);
+  if (c.product.columns < LANES) return dense(`${c.product.columns} pixels are too few for sparse products of bytes`);
   const { words, singles } = byteGains(w);
   const gain = Math.max(words, singles);
   if (gain < LEAST_GAIN) return dense(`the dense kernel is predicted to be as fast (gain ${gain.toFixed(2)}, needs ${LEAST_GAIN})`);

@@ -5,7 +5,7 @@ import type { Value } from "../../../ir/graph.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 
 /** The largest magnitude of a constant's elements. */
-export function magnitudeOf(t: Tensor): number {
+function magnitudeOf(t: Tensor): number {
   let most = 0;
   for (const x of t.data) most = Math.max(most, Math.abs(Number(x)));
   return most;
@@ -30,6 +30,8 @@ export function boundOf(
   };
   switch (v.node.op) {
     case "cast":
+      // Narrower integers wrap.
+      return v.type.dtype === "f32" || v.type.dtype === "i32" ? of(v.node.inputs[0]) : undefined;
     case "relu":
     case "reshape":
       return of(v.node.inputs[0]);

@@ -26,13 +26,13 @@ export function listsOf(spec: BytesSpec, s: BytesShape, p: Panel): Lists | undef
       const before = columns.length;
       for (let tap = 0; tap < kh * kw; tap++)
         for (let unit = 0; unit < p.units; unit++) {
-          const step = Array.from({ length: channels }, (_, i) => {
-            const channel = (block * p.units + unit) * channels + i;
-            return channel < s.c ? spec.weights[(m * s.c + channel) * kh * kw + tap]! : 0;
-          });
-          if (step.every((w) => w === 0)) continue;
+          const first = (block * p.units + unit) * channels;
+          const of = (channel: number): number => (channel < s.c ? spec.weights[(m * s.c + channel) * kh * kw + tap]! : 0);
+          let some = 0;
+          for (let i = 0; i < channels; i++) some |= of(first + i);
+          if (some === 0) continue;
           columns.push(tap * p.units + unit);
-          weights.push(...step);
+          for (let i = 0; i < channels; i++) weights.push(of(first + i));
         }
       if (columns.length - before > 65535) return undefined;
       counts[block * outputs + m] = columns.length - before;

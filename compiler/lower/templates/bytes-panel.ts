@@ -122,17 +122,17 @@ function lanes(form: Form, ptr: Expr, offset: number): Expr {
   return form === "pairs" ? bitcast("i32x4", load("u8x8", ptr, offset)) : cast("f32x4", load("u8x4", ptr, offset));
 }
 
+/** Lanes of one half of two vectors of 2n lanes, in turn. */
+export const zipped = (n: number, half: number): number[] => count(n).flatMap((i) => [n * half + i, 2 * n + n * half + i]);
+
 /** Four pixels' sixteen channels each, as sixteen channels' four pixels each: four of them to a vector. */
 function interleaved([a, b, c, d]: readonly [Expr, Expr, Expr, Expr], keep: (e: Expr) => Expr): readonly Expr[] {
-  const zip = (half: number): number[] => count(8).flatMap((i) => [8 * half + i, 16 + 8 * half + i]);
-  const zip2 = (half: number): number[] => count(4).flatMap((i) => [4 * half + i, 8 + 4 * half + i]);
   const as = (e: Expr): Expr => bitcast("i8x16", e);
   return [0, 1].flatMap((half) => {
-    const [x, y] = [shuffle(as(a), as(b), zip(half)), shuffle(as(c), as(d), zip(half))].map((e) => keep(bitcast("i16x8", e))) as [
-      Expr,
-      Expr,
-    ];
-    return [0, 1].map((part) => keep(bitcast("i32x4", shuffle(x, y, zip2(part)))));
+    const [x, y] = [shuffle(as(a), as(b), zipped(8, half)), shuffle(as(c), as(d), zipped(8, half))].map((e) =>
+      keep(bitcast("i16x8", e)),
+    ) as [Expr, Expr];
+    return [0, 1].map((part) => keep(bitcast("i32x4", shuffle(x, y, zipped(4, part)))));
   });
 }
 

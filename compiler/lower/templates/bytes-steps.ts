@@ -25,7 +25,7 @@ import {
 import type { Expr, Stmt, VectorType } from "../../../ir/kernel/types.ts";
 import { count } from "./bytes-frame.ts";
 import { tapBytes } from "./bytes-lists.ts";
-import type { Form, Panel } from "./bytes-panel.ts";
+import { type Form, type Panel, zipped } from "./bytes-panel.ts";
 import type { Tiling } from "./bytes-tiling.ts";
 
 /** Where the pointers of lists stand: weights, and their places in the panel. */
@@ -55,10 +55,6 @@ export const singlesOf = (form: Form): number => (form === "planes" ? 4 : 1);
 /** The places of four weights in their planes, and the products of all vectors of the tile, sixteen pixels at a time. */
 function gather({ vectors }: Plan, suffix: string, tap: (i: number) => Expr): readonly Stmt[] {
   const own = (name: string): string => `${name}${suffix}`;
-  const [zip, zip2] = [8, 4].map((n) => [0, 1].map((half) => count(n).flatMap((i) => [n * half + i, 2 * n + n * half + i]))) as [
-    number[][],
-    number[][],
-  ];
   return count(Math.ceil(vectors / 4)).flatMap((g) => {
     const rows = count(4).map((i) => variable(own(`r${g}_${i}_`), "i8x16"));
     const pairs = (half: number, k: number): string => own(`p${g}_${half}_${k}_`);
@@ -67,11 +63,11 @@ function gather({ vectors }: Plan, suffix: string, tap: (i: number) => Expr): re
       ...[0, 1]
         .filter((half) => 4 * g + 2 * half < vectors)
         .flatMap((half) => [
-          ...[0, 1].map((k) => let_(pairs(half, k), bitcast("i16x8", shuffle(rows[2 * k]!, rows[2 * k + 1]!, zip[half]!)))),
+          ...[0, 1].map((k) => let_(pairs(half, k), bitcast("i16x8", shuffle(rows[2 * k]!, rows[2 * k + 1]!, zipped(8, half))))),
           ...[0, 1].flatMap((part) => {
             const v = 4 * g + 2 * half + part;
             if (v >= vectors) return [];
-            const four = shuffle(variable(pairs(half, 0), "i16x8"), variable(pairs(half, 1), "i16x8"), zip2[part]!);
+            const four = shuffle(variable(pairs(half, 0), "i16x8"), variable(pairs(half, 1), "i16x8"), zipped(4, part));
             return [set(own(`a${v}`), dotBytes(variable(own("w"), "i8x16"), bitcast("i8x16", four), variable(own(`a${v}`), "i32x4")))];
           }),
         ]),

@@ -83,10 +83,11 @@ export function createImage(file: WeightsWriter, alignment = 16): Image {
     packed(p: Packed) {
       if (p.kind === "bytes") return copy(p.bytes);
       if (p.kind === "widened") {
-        const { values, to } = p;
+        const { values, to, plus = 0 } = p;
         const from = file.append(values);
         const count = values.length;
-        return place(`widen ${from} ${count} ${to}`, packedBytes(p), (at) => ({ kind: "widen", at, from, count, to }));
+        const more = plus === 0 ? {} : { plus };
+        return place(`widen ${from} ${count} ${to} ${plus}`, packedBytes(p), (at) => ({ kind: "widen", at, from, count, to, ...more }));
       }
       if (p.kind === "panels") {
         // The whole matrix once, however many variants cut it up.

@@ -44,7 +44,7 @@ export interface Steps {
  * as [point][rows / group][columns][group]: for each of (tile + 2)^2 points a panel. `rows` is a multiple of `group`.
  * `floats` writes `count` floats that are made of the integers at `from`; `panels` and `winograd` with `steps` read such floats likewise.
  * `nibbles` writes `count` integers of four bits, packed as in `Steps`, one to a byte.
- * `widen` reads `count` signed bytes and writes them as i16 or f32.
+ * `widen` reads `count` signed bytes, adds `plus` to each, and writes them as i16 or f32.
  * `counts` reads row lengths (u16 or u32), checks that their sum is `total`, and writes them.
  */
 export type Section =
@@ -87,6 +87,7 @@ export type Section =
       readonly from: number;
       readonly count: number;
       readonly to: "i16" | "f32";
+      readonly plus?: number;
     }
   | {
       readonly kind: "counts";

@@ -4,7 +4,7 @@ import type { Extent, Manifest, Part, Port, Section, Slot, StepInfo, Steps, Vari
 import { checkPlaces } from "./bounds.ts";
 import { errors, show } from "./diagnostics.ts";
 import { isDType } from "./dtype.ts";
-import { LIST_LIMIT, list, object, oneOf, type Parse, record, size, text, u32, upTo } from "./parse.ts";
+import { integer, LIST_LIMIT, list, object, oneOf, type Parse, record, size, text, u32, upTo } from "./parse.ts";
 import { inside, type Place, reject } from "./place.ts";
 import { schedule } from "./schedule.ts";
 
@@ -67,7 +67,10 @@ const section: Parse<Section> = (value, at) => {
   const place = { at: field("at", size), from: field("from", size) };
   if (kind === "copy") return { kind, ...place, bytes: field("bytes", size) };
   if (kind === "nibbles") return { kind, ...place, count: field("count", size) };
-  if (kind === "widen") return { kind, ...place, count: field("count", size), to: field("to", oneOf("i16", "f32")) };
+  if (kind === "widen") {
+    const more = field("plus", (v, p) => (v === undefined ? {} : { plus: integer(-255, 255)(v, p) }));
+    return { kind, ...place, count: field("count", size), to: field("to", oneOf("i16", "f32")), ...more };
+  }
   if (kind === "floats") return { kind, ...place, count: field("count", size), steps: field("steps", steps) };
   const made = () => field("steps", (v, p) => (v === undefined ? {} : { steps: steps(v, p) }));
   if (kind === "panels")

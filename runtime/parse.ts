@@ -8,12 +8,14 @@ export type Parse<T> = (value: unknown, at: Place) => T;
 const TEXT_LIMIT = 2 ** 16;
 export const LIST_LIMIT = 2 ** 20;
 
-export const upTo =
-  (limit: number): Parse<number> =>
+export const integer =
+  (least: number, limit: number): Parse<number> =>
   (value, at) =>
-    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= limit
+    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= limit
       ? (value as number)
-      : reject(at, `expected an integer from 0 to ${limit}, found ${show(value)}`);
+      : reject(at, `expected an integer from ${least} to ${limit}, found ${show(value)}`);
+
+export const upTo = (limit: number): Parse<number> => integer(0, limit);
 
 export const size = upTo(MEMORY_LIMIT);
 export const u32 = upTo(2 ** 32 - 1);

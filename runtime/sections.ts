@@ -17,8 +17,7 @@ export const fillImage = (image: Uint8Array, file: Uint8Array, sections: readonl
   const stored = file.byteOffset % 4 ? file.slice() : file;
   for (const section of sections) {
     if (section.kind === "copy") image.set(stored.subarray(section.from, section.from + section.bytes), section.at);
-    else if (section.kind === "widen")
-      wider(image, section).set(new Int8Array(stored.buffer, stored.byteOffset + section.from, section.count));
+    else if (section.kind === "widen") widen(new Int8Array(stored.buffer, stored.byteOffset + section.from, section.count), image, section);
     else if (section.kind === "nibbles") image.set(integersAt(stored, section.from, section.count, 4), section.at);
     else if (section.kind === "floats") words(image, section.at, section.count).set(floats(stored, section, section.count));
     else if (section.kind === "panels") packPanels(floats(stored, section, section.rows * section.columns), image, section);
@@ -34,8 +33,12 @@ const words = (bytes: Uint8Array, at: number, count: number): Uint32Array => new
 const floats = (file: Uint8Array, { from, steps }: { readonly from: number; readonly steps?: Steps }, count: number): Uint32Array =>
   steps ? new Uint32Array(floatsAt(file, from, count, steps).buffer) : words(file, from, count);
 
-const wider = (image: Uint8Array, { at, count, to }: Section & { readonly kind: "widen" }): Int16Array | Float32Array =>
-  to === "i16" ? new Int16Array(image.buffer, image.byteOffset + at, count) : new Float32Array(image.buffer, image.byteOffset + at, count);
+const widen = (from: Int8Array, image: Uint8Array, { at, count, to, plus = 0 }: Section & { readonly kind: "widen" }): void => {
+  const start = image.byteOffset + at;
+  const wide = to === "i16" ? new Int16Array(image.buffer, start, count) : new Float32Array(image.buffer, start, count);
+  if (plus) for (let i = 0; i < count; i++) wide[i] = from[i]! + plus;
+  else wide.set(from);
+};
 
 /** Moves the bits of floats, as words. The innermost loop is the long one, as this code runs once and is young. */
 const packPanels = (from: Uint32Array, image: Uint8Array, section: Section & { readonly kind: "panels" }): void => {

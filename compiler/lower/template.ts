@@ -5,8 +5,8 @@ import type { Expr, Func, PointerParam, Stmt } from "../../ir/kernel/types.ts";
 /** Constant data of a kernel, packed for it; becomes a section of the weight image (see runtime/artifact.ts). */
 export type Packed =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  /** Signed bytes, as i16 or f32. */
-  | { readonly kind: "widened"; readonly values: Int8Array; readonly to: "i16" | "f32" }
+  /** Signed bytes, `plus` added to each (default 0), as i16 or f32. */
+  | { readonly kind: "widened"; readonly values: Int8Array; readonly plus?: number; readonly to: "i16" | "f32" }
   /** Runs of rows of an f32 matrix `values` of `columns` columns, cut for register tiles (see `panels` there). */
   | { readonly kind: "panels"; readonly values: Float32Array; readonly columns: number; readonly runs: readonly PanelRun[] }
   /** 3x3 kernels [rows, columns, 3, 3] in runs, transformed for Winograd tiles (see `winograd` there). */

@@ -13,13 +13,14 @@ export const bytes = (s: Sketch, shape: readonly number[]): Value => {
   );
 };
 
-export const weights = (s: Sketch, shape: readonly number[], dtype: DType = "i8"): Value => {
+/** `zero`: of unsigned weights, what was taken off them; they need 9 bits then. */
+export const weights = (s: Sketch, shape: readonly number[], dtype: DType = "i8", zero?: number): Value => {
   const n = shape.reduce((a, b) => a * b, 1);
-  const reach = dtype === "i16" ? 511 : 256;
+  const reach = dtype === "i16" && zero === undefined ? 511 : 256;
   return s.constant(
     dtype,
     shape,
-    Array.from({ length: n }, (_, i) => ((i * 131 + ((i * i) % 97)) % reach) - (reach >> 1)),
+    Array.from({ length: n }, (_, i) => ((i * 131 + ((i * i) % 97)) % reach) - (zero ?? reach >> 1)),
   );
 };
 
@@ -73,6 +74,7 @@ export interface Case {
   readonly kernel?: number;
   readonly attrs?: object;
   readonly dtype?: DType;
+  readonly zero?: number;
   /** Its weights have a sparse layout, by which one of `every` is not zero. */
   readonly layout?: string;
   readonly every?: number;
@@ -87,7 +89,7 @@ export const convOf = (s: Sketch, k: Case): Value => {
     Array.from({ length: k.m }, (_, i) => 1000 * i - 3000),
   );
   const shape = [k.m, k.c / group, kernel, kernel];
-  const constants = k.layout ? sparse(s, shape, k.layout, k.every ?? 5, k.dtype) : weights(s, shape, k.dtype);
+  const constants = k.layout ? sparse(s, shape, k.layout, k.every ?? 5, k.dtype) : weights(s, shape, k.dtype, k.zero);
   const operands = [bytes(s, [k.n ?? 1, k.c, k.h, k.w]), constants, bias];
   return s.op("conv", operands, attrs(kernel >> 1, k.attrs));
 };
@@ -99,6 +101,12 @@ export const convs: readonly (readonly [string, Case])[] = [
   ["two images, strided", { n: 2, c: 12, h: 7, w: 9, m: 10, attrs: { strides: [2, 2], fill: 200 } }],
   ["dilated", { c: 5, h: 8, w: 9, m: 6, attrs: { dilations: [2, 2], pads: [2, 2, 2, 2], fill: 3 } }],
   ["weights of 9 bits", { c: 8, h: 5, w: 5, m: 9, dtype: "i16", attrs: { fill: 128 } }],
+  ["unsigned weights less 100", { n: 2, c: 8, h: 5, w: 5, m: 9, dtype: "i16", zero: 100, attrs: { fill: 128 } }],
+  [
+    "unsigned weights less 255, channels to spare",
+    { c: 6, h: 7, w: 5, m: 17, dtype: "i16", zero: 255, attrs: { strides: [2, 2], fill: 9 } },
+  ],
+  ["unsigned weights less 1", { c: 22, h: 3, w: 11, m: 13, dtype: "i16", zero: 1, kernel: 1 }],
   ["no padding", { c: 6, h: 7, w: 6, m: 8, attrs: { pads: [0, 0, 0, 0] } }],
   ["uneven padding", { c: 8, h: 6, w: 6, m: 8, attrs: { pads: [0, 0, 1, 1], strides: [2, 2], fill: 9 } }],
   ["depthwise", { c: 16, h: 6, w: 8, m: 16, attrs: { group: 16, fill: 5 } }],
@@ -108,8 +116,8 @@ export const convs: readonly (readonly [string, Case])[] = [
 ];
 
 /** [t, k] by [k, m]. */
-export const product = (s: Sketch, [t, k, m]: readonly [number, number, number], dtype?: DType): Value =>
-  s.op("matmul", [bytes(s, [t, k]), weights(s, [k, m], dtype)]);
+export const product = (s: Sketch, [t, k, m]: readonly [number, number, number], dtype?: DType, zero?: number): Value =>
+  s.op("matmul", [bytes(s, [t, k]), weights(s, [k, m], dtype, zero)]);
 
 export const sparseConvs: readonly (readonly [string, Case])[] = [
   ["1x1 by words", { c: 24, h: 5, w: 6, m: 41, kernel: 1, layout: "bsr-1x4" }],

@@ -116,4 +116,5 @@ describe("products of matrices of bytes", () => {
     test(`sparse, ${layout}`, () =>
       check((s) => requantized(s, s.op("matmul", [bytes(s, [11, 30]), sparse(s, [30, 19], layout, 4)])), "matmul_u8_sparse"));
   test("weights of 9 bits", () => check((s) => product(s, [6, 20, 12], "i16"), "matmul_u8_dense"));
+  test("unsigned weights less 110", () => check((s) => requantized(s, product(s, [6, 19, 12], "i16", 110)), "matmul_u8_dense"));
 });

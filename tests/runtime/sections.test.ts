@@ -70,12 +70,14 @@ test("indices may be stored as bytes", () => {
   expect([...new Uint16Array(image.buffer, 0, 3)]).toEqual([12, 4, 8]);
 });
 
-test("signed bytes widen to 16 bits or floats", () => {
+test("signed bytes widen to 16 bits or floats, something added to each", () => {
   const image = new Uint8Array(16);
   fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 1, count: 4, to: "i16" }]);
   expect([...new Int16Array(image.buffer)]).toEqual([0, 0, 1, -1, -128, 127, 0, 0]);
   fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 4, from: 2, count: 3, to: "f32" }]);
   expect([...new Float32Array(image.buffer, 4)]).toEqual([-1, -128, 127]);
+  fillImage(image, Uint8Array.of(9, 1, 255, 128, 127, 9), [{ kind: "widen", at: 8, from: 2, count: 3, to: "i16", plus: -127 }]);
+  expect([...new Int16Array(image.buffer, 8, 3)]).toEqual([-128, -255, 0]);
 });
 
 test("floats are what they are made of, less its zero point, times its scale: in rows, in columns, in panels", () => {

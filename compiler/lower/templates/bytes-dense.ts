@@ -1,14 +1,14 @@
 // Dense products of bytes: tiles of a few pixels by outputs side by side in lanes; each word of four inputs is spread to all lanes.
 
 import { add, advance, barrier, callStmt, for_, i32, let_, load, mul, pointer, store, variable } from "../../../ir/kernel/build.ts";
-import { type Func, MEMORY_BYTES, type PointerParam, type Stmt } from "../../../ir/kernel/types.ts";
+import { type Expr, type Func, MEMORY_BYTES, type PointerParam, type Stmt } from "../../../ir/kernel/types.ts";
 import { mostEven } from "../split.ts";
-import { memoryOf } from "../storage.ts";
-import type { Lowered } from "../template.ts";
-import { type Bias, byteDots, pairDots, sumsOf, type Tile } from "./bytes-dots.ts";
+import { memoryOf, type Storage } from "../storage.ts";
+import { type Lowered, noEpilogue, type Packed } from "../template.ts";
+import { byteDots, pairDots, type Start, sumsOf, type Tile } from "./bytes-dots.ts";
 import { framed, type Streams, streamsOf, sweepCall, sweepFunction } from "./bytes-frame.ts";
-import { type BytesShape, type BytesSpec, bytesShape, usesBytes } from "./bytes-spec.ts";
-import { cut, GROUP, type Group, type Runs, runsOf } from "./bytes-weights.ts";
+import { type BytesShape, type BytesSpec, bytesShape } from "./bytes-spec.ts";
+import { cut, excessOf, GROUP, type Group, type Runs, runsOf } from "./bytes-weights.ts";
 import { balanced } from "./tiles.ts";
 
 export type { BytesSpec } from "./bytes-spec.ts";
@@ -16,13 +16,79 @@ export type { BytesSpec } from "./bytes-spec.ts";
 /** The loop that a team shares: groups of outputs, rows, or tiles of a row. */
 type Shared = "groups" | "rows" | "tiles";
 
+/**
+ * Weights of more than a byte, as bytes less an excess that all of them have: what the excess adds to the sums of a pixel is the same for
+ * all outputs, and taken before, i32x4 of four equal lanes for each pixel.
+ */
+interface Excess {
+  readonly sums: PointerParam;
+  readonly weights: Packed;
+  readonly product: Lowered;
+}
+
+const EXCESS = { sums: "excess_sums", weights: "excess" } as const;
+
+function excessOfSums(spec: BytesSpec, s: BytesShape, excess: number): Excess {
+  const places = s.n * s.ho * s.wo;
+  const name = `${spec.name}_excess`;
+  const strides = s.matrix ? [16, 4] : [16 * s.ho * s.wo, 4, 16 * s.wo, 16];
+  const shape = spec.output.shape.map((d, k) => (k === 1 ? 4 : d));
+  const output: Storage = { name: "pixels", dtype: "i32", shape, strides, offset: 0, bytes: 16 * places, zeroed: false };
+  const weights = new Int16Array((4 * spec.weights.length) / s.m).fill(excess);
+  const { bias: _, block: __, ...own } = spec;
+  const product = bytesDense({ ...own, name, output, weights, saturates: false, epilogue: noEpilogue }, excess)!;
+  const [packed] = product.bindings.flatMap((b) => (b.kind === "packed" ? [b.packed] : []));
+  return { sums: pointer(EXCESS.sums, "readwrite", 16 * places) as PointerParam, weights: packed!, product };
+}
+
+/** What the sums of a tile begin with, and the statements that find it. */
+function startOf(
+  spec: BytesSpec,
+  s: BytesShape,
+  t: Tile,
+  excess: Excess | undefined,
+): { readonly start: Start; readonly find: readonly Stmt[] } {
+  const bias = (v: number): Expr | undefined => (spec.bias ? load("i32x4", variable("bp", "ptr"), 16 * (t.from + v)) : undefined);
+  if (!excess) return { start: (_, v) => bias(v), find: [] };
+  const pixel = add(mul(add(mul(variable("n"), i32(s.ho)), variable("oy")), i32(s.wo)), variable("ox"));
+  const own = (p: number): Expr => load("i32x4", variable("ep", "ptr"), 16 * p);
+  return {
+    start: (p, v) => {
+      const first = bias(v);
+      return first ? add(first, own(p)) : own(p);
+    },
+    find: [let_("ep", advance(variable(EXCESS.sums, "ptr"), mul(pixel, i32(16))))],
+  };
+}
+
+/** How a product takes its sums: dots of bytes, where the target has them and the weights, less an excess, fit. */
+interface Way {
+  readonly bytes: boolean;
+  readonly excess: Excess | undefined;
+}
+
 /** The function of a tile; a team shares its loops where they are what is `shared`. */
-function tileFunction(spec: BytesSpec, s: BytesShape, runs: Runs, t: Tile, streams: Streams, name: string, shared: Shared): Func {
-  const bias: Bias = (v) => (spec.bias ? load("i32x4", variable("bp", "ptr"), 16 * (t.from + v)) : undefined);
-  const d = (usesBytes(spec, s) ? byteDots : pairDots)(t, bias);
+function tileFunction(
+  spec: BytesSpec,
+  s: BytesShape,
+  runs: Runs,
+  t: Tile,
+  streams: Streams,
+  name: string,
+  shared: Shared,
+  { bytes, excess }: Way,
+): Func {
+  const { start, find } = startOf(spec, s, t, excess);
+  const d = (bytes ? byteDots : pairDots)(t, start);
   const { pixels, size, lanes } = t;
-  const loops = shared === "groups" ? undefined : shared;
-  return sweepFunction(spec, s, streams, { name, pixels, size, lanes, shared: loops, before: [], sum: sumsOf(d, runs, t), sums: d.sums });
+  return sweepFunction(spec, s, streams, {
+    ...{ name, pixels, size, lanes },
+    shared: shared === "groups" ? undefined : shared,
+    beside: excess ? [excess.sums] : [],
+    before: [],
+    sum: [...find, ...sumsOf(d, runs, t)],
+    sums: d.sums,
+  });
 }
 
 /** Copies `bytes` unsigned bytes (of whole eights) as i16: products in 16 bits then load their operands as they are. */
@@ -49,8 +115,8 @@ function widenFunction(name: string, bytes: number): Func {
 const FEW_BYTES = 4096;
 
 /** Outputs whose sums are taken at once, of a group: as many as a tile of two or three pixels has registers for. */
-function chunksOf(spec: BytesSpec, s: BytesShape, vectors: number): readonly { readonly from: number; readonly vectors: number }[] {
-  if (usesBytes(spec, s) || vectors < GROUP) return [{ from: 0, vectors }];
+function chunksOf(bytes: boolean, vectors: number): readonly { readonly from: number; readonly vectors: number }[] {
+  if (bytes || vectors < GROUP) return [{ from: 0, vectors }];
   return [
     { from: 0, vectors: vectors / 2 },
     { from: vectors / 2, vectors: vectors / 2 },
@@ -60,19 +126,24 @@ function chunksOf(spec: BytesSpec, s: BytesShape, vectors: number): readonly { r
 /** Registers for accumulators beside inputs, a weight and, in 16 bits, a product. */
 const registersOf = (spec: BytesSpec, bytes: boolean): number => spec.target.accumulators + (bytes ? 2 : 0);
 
-/** Dense products of bytes with one group. Undefined where the layout or the padding of the operand is another. */
-export function bytesDense(spec: BytesSpec): Lowered | undefined {
+/**
+ * Dense products of bytes with one group. Undefined where the layout or the padding of the operand is another. `gap` is what bytes between
+ * channels are multiplied by.
+ */
+export function bytesDense(spec: BytesSpec, gap = 0): Lowered | undefined {
   const s = bytesShape(spec);
   const size = MEMORY_BYTES[memoryOf(spec.output.dtype)];
   if (!s || spec.groups !== 1 || s.to.channel !== size) return undefined;
   const runs = runsOf(spec, s);
-  const { groups, weights } = cut(spec, s, runs);
+  const fitting = excessOf(spec.weights);
+  const bytes = spec.target.byteDots === true && fitting !== undefined;
+  const { groups, weights } = cut(spec, s, runs, bytes, fitting, gap);
+  const excess = bytes && fitting !== 0 ? excessOfSums(spec, s, fitting) : undefined;
   const shared = mostEven<Shared>([
     ["rows", [{ count: s.ho, cost: 1 }]],
     ["groups", groups.map((g) => ({ count: g.count, cost: g.vectors }))],
     ["tiles", [{ count: Math.ceil(s.wo / 3), cost: 1 }]],
   ]);
-  const bytes = usesBytes(spec, s);
   const width = bytes ? 1 : 2;
   const streams = streamsOf(spec, s, weights, 4);
   const functions: Func[] = [];
@@ -82,14 +153,16 @@ export function bytesDense(spec: BytesSpec): Lowered | undefined {
   const groupBytes = (g: Group): number => 16 * g.vectors * width * (runs.length / 4) * runs.down * runs.across;
   for (const g of groups) {
     const [i, of] = [variable(`g${g.first}`), variable(`m${g.first}`)];
-    const calls = chunksOf(spec, s, g.vectors).flatMap(({ from, vectors }) => {
+    const calls = chunksOf(bytes, g.vectors).flatMap(({ from, vectors }) => {
       const perPixel = bytes ? vectors : 2 * vectors;
       return balanced(s.wo, Math.max(1, Math.floor(registersOf(spec, bytes) / perPixel))).map((xs) => {
         const name = `${spec.name}_${xs.size}x${4 * vectors}_of${4 * g.vectors}_from${4 * from}${g.lanes < 4 ? `_${g.lanes}` : ""}`;
         const t = { pixels: xs.size, vectors, from, of: g.vectors, lanes: g.lanes, step: s.from.pixel, size: width } as const;
-        if (!functions.some((f) => f.name === name)) functions.push(tileFunction(spec, s, runs, t, streams, name, shared));
+        if (!functions.some((f) => f.name === name))
+          functions.push(tileFunction(spec, s, runs, t, streams, name, shared, { bytes, excess }));
         const m = from === 0 ? of : add(of, i32(4 * from));
-        return sweepCall(spec, s, { name, size: width }, image, xs, { m, of, weights: add(i32(g.at), mul(i, i32(groupBytes(g)))) });
+        const tile = { name, size: width, beside: excess ? [excess.sums] : [] } as const;
+        return sweepCall(spec, s, tile, image, xs, { m, of, weights: add(i32(g.at), mul(i, i32(groupBytes(g)))) });
       });
     });
     const each = [let_(`m${g.first}`, add(i32(g.first), mul(i, i32(4 * g.vectors)))), ...calls];
@@ -97,13 +170,16 @@ export function bytesDense(spec: BytesSpec): Lowered | undefined {
   }
   const widen = widenFunction(`${spec.name}_widen`, spec.input.bytes);
   const [kh, kw] = spec.kernel;
+  const x = variable("x", "ptr");
+  const call = (name: string, ...args: string[]): Stmt[] => [callStmt(name, [x, ...args.map((a) => variable(a, "ptr"))]), barrier];
   return framed(spec, s, streams, {
     kernel: `${s.matrix ? "matmul" : "conv"}_u8_dense`,
     doc: s.matrix ? `bytes ${s.wo} x ${s.c} by ${s.c} x ${s.m}` : `convolution of bytes, ${s.c} channels to ${s.m}, ${kh} x ${kw} taps`,
-    functions: [...(bytes ? [] : [widen]), ...functions],
-    scratch: bytes ? [] : [pointer("wide", "readwrite", 2 * spec.input.bytes) as PointerParam],
-    before: bytes ? [] : [callStmt(widen.name, [variable("x", "ptr"), source]), barrier],
+    functions: [...(bytes ? [] : [widen]), ...(excess?.product.functions ?? []), ...functions],
+    scratch: bytes ? (excess ? [excess.sums] : []) : [pointer("wide", "readwrite", 2 * spec.input.bytes) as PointerParam],
+    constants: excess ? [[EXCESS.weights, excess.weights]] : [],
+    before: bytes ? (excess ? call(excess.product.entry, EXCESS.sums, EXCESS.weights) : []) : call(widen.name, "wide"),
     body,
-    why: `small integers, ${bytes ? "four bytes" : "two 16-bit products"} to a sum at once`,
+    why: `small integers, ${bytes ? "four bytes" : "two 16-bit products"} to a sum at once${excess ? ", weights less what they have in excess" : ""}`,
   });
 }

@@ -45,13 +45,14 @@ export interface Dots {
   sums(pixel: number): readonly Expr[];
 }
 
-export type Bias = (vector: number) => Expr | undefined;
+/** What the sums of a pixel begin with. */
+export type Start = (pixel: number, vector: number) => Expr | undefined;
 
 /** Four inputs by four outputs at once. */
-export function byteDots(t: Tile, bias: Bias): Dots {
+export function byteDots(t: Tile, first: Start): Dots {
   const acc = (p: number, v: number): string => `a${p}_${v}`;
   return {
-    start: count(t.pixels).flatMap((p) => count(t.vectors).map((v) => ({ name: acc(p, v), value: bias(v) ?? ZERO }))),
+    start: count(t.pixels).flatMap((p) => count(t.vectors).map((v) => ({ name: acc(p, v), value: first(p, v) ?? ZERO }))),
     // Inputs stay in registers, weights pass through one.
     add: (bytes, prefix) =>
       count(bytes / 4).flatMap((k) => [
@@ -69,7 +70,7 @@ export function byteDots(t: Tile, bias: Bias): Dots {
 }
 
 /** In 16 bits: four inputs by two outputs at once, the sums of an output in two lanes, which are added in the end. */
-export function pairDots(t: Tile, bias: Bias): Dots {
+export function pairDots(t: Tile, first: Start): Dots {
   const acc = (p: number, h: number): string => `a${p}_${h}`;
   const halves = count(2 * t.vectors);
   return {
@@ -92,8 +93,8 @@ export function pairDots(t: Tile, bias: Bias): Dots {
       count(t.vectors).map((v) => {
         const [a, b] = [variable(acc(p, 2 * v), "i32x4"), variable(acc(p, 2 * v + 1), "i32x4")];
         const sum = add(shuffle(a, b, [0, 2, 4, 6]), shuffle(a, b, [1, 3, 5, 7]));
-        const first = bias(v);
-        return first ? add(sum, first) : sum;
+        const start = first(p, v);
+        return start ? add(sum, start) : sum;
       }),
   };
 }

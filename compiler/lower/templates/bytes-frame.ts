@@ -19,6 +19,8 @@ export interface Sweep {
   /** Lanes of the last vector of channels that are stored. */
   readonly lanes: number;
   readonly shared: "rows" | "tiles" | undefined;
+  /** What tiles read besides their inputs. */
+  readonly beside?: readonly PointerParam[];
   /** Statements before all loops, and those that take the sums of the tile whose first input is at pointer `xt`. */
   readonly before: readonly Stmt[];
   readonly sum: readonly Stmt[];
@@ -80,6 +82,7 @@ export function sweepFunction(spec: BytesSpec, s: BytesShape, streams: Streams, 
     pointer("x", "read", w.size * spec.input.bytes),
     pointer("y", "readwrite", spec.output.bytes),
     ...named(streams).map(([, inside, packed]) => pointer(inside, "read", packedBytes(packed))),
+    ...(w.beside ?? []),
     ...PLACE.map((p): Param => ({ name: p, type: "i32" })),
     ...spec.epilogue.params,
   ];
@@ -94,7 +97,14 @@ export interface Group {
 }
 
 /** A call of such a function for tiles `xs` of each row, reading `from` on, of image `n`. */
-export function sweepCall(spec: BytesSpec, s: BytesShape, w: Pick<Sweep, "name" | "size">, from: Expr, xs: Segment, g: Group): Stmt {
+export function sweepCall(
+  spec: BytesSpec,
+  s: BytesShape,
+  w: Pick<Sweep, "name" | "size" | "beside">,
+  from: Expr,
+  xs: Segment,
+  g: Group,
+): Stmt {
   const n = variable("n");
   const offset = i32(spec.output.offset + xs.start * s.to.pixel);
   return callStmt(w.name, [
@@ -102,6 +112,7 @@ export function sweepCall(spec: BytesSpec, s: BytesShape, w: Pick<Sweep, "name" 
     variable("y", "ptr"),
     advance(variable("weights", "ptr"), g.weights),
     ...(spec.bias ? [advance(variable("bias", "ptr"), mul(g.of, i32(4)))] : []),
+    ...(w.beside ?? []).map((p) => variable(p.name, "ptr")),
     ...[add(add(mul(n, i32(s.to.image)), mul(g.m, i32(s.to.channel))), offset), n, g.m, i32(xs.start), i32(xs.count)],
     ...spec.epilogue.params.map((p) => variable(p.name, "ptr")),
   ]);
@@ -115,10 +126,13 @@ export function framed(
   parts: Pick<Lowered, "kernel" | "functions" | "why"> & {
     readonly doc: string;
     readonly scratch: readonly PointerParam[];
+    /** Constants besides the streams, by the names of their pointers. */
+    readonly constants?: readonly (readonly [name: string, packed: Packed])[];
     readonly before: readonly Stmt[];
     readonly body: readonly Stmt[];
   },
 ): Lowered {
+  const constants = [...named(streams).map(([name, , packed]) => [name, packed] as const), ...(parts.constants ?? [])];
   const entry: Func = {
     name: spec.name,
     doc: parts.doc,
@@ -126,7 +140,7 @@ export function framed(
       pointer("x", "read", spec.input.bytes),
       pointer("y", "readwrite", spec.output.bytes),
       ...parts.scratch,
-      ...named(streams).map(([name, , packed]) => pointer(name, "read", packedBytes(packed))),
+      ...constants.map(([name, packed]) => pointer(name, "read", packedBytes(packed))),
       ...spec.epilogue.params,
     ],
     body: [...parts.before, ...(s.n === 1 ? [let_("n", i32(0)), ...parts.body] : [for_("n", i32(0), i32(s.n), parts.body)])],
@@ -135,7 +149,7 @@ export function framed(
     { kind: "operand", operand: 0 },
     { kind: "result", result: 0 },
     ...parts.scratch.map((p): Binding => ({ kind: "scratch", bytes: p.bytes, each: false })),
-    ...named(streams).map(([, , packed]): Binding => ({ kind: "packed", packed })),
+    ...constants.map(([, packed]): Binding => ({ kind: "packed", packed })),
     ...spec.epilogue.bindings,
   ];
   const { kernel, functions, why } = parts;

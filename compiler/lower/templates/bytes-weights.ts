@@ -1,7 +1,7 @@
 // The weights of dense products of bytes, in the order in which tiles take them.
 
 import type { Packed } from "../template.ts";
-import { type BytesShape, type BytesSpec, usesBytes } from "./bytes-spec.ts";
+import type { BytesShape, BytesSpec } from "./bytes-spec.ts";
 import { lanesOf } from "./bytes-store.ts";
 
 /** Runs of neighbouring bytes that one output's window is made of: `down` by `across` of them, `length` bytes each. */
@@ -46,12 +46,29 @@ export interface Group {
   readonly at: number;
 }
 
-/** Weights as [group][run][word of inputs][output][4 inputs], one or two bytes each. */
-export function cut(spec: BytesSpec, s: BytesShape, runs: Runs): { readonly groups: readonly Group[]; readonly weights: Packed } {
+/**
+ * What is taken off all weights so that they fit in a signed byte, from -127 to 127; undefined where nothing does. Unsigned weights less a
+ * zero point are brought back to bytes so.
+ */
+export function excessOf(weights: Int16Array): number | undefined {
+  const [least, most] = weights.reduce(([a, b], w) => [Math.min(a, w), Math.max(b, w)], [0, 0]);
+  const excess = most > 127 ? most - 127 : Math.min(0, least + 128);
+  return least - excess >= -128 && Math.abs(excess) <= 127 ? excess : undefined;
+}
+
+/** Weights as [group][run][word of inputs][output][4 inputs], `gap` between channels; one byte each less `excess` in `bytes`, else two. */
+export function cut(
+  spec: BytesSpec,
+  s: BytesShape,
+  runs: Runs,
+  bytes: boolean,
+  excess: number | undefined,
+  gap: number,
+): { readonly groups: readonly Group[]; readonly weights: Packed } {
   // A last vector that is stored in part is a group of its own.
   const lanes = lanesOf(spec, s);
   const all = lanes < 4 ? Math.floor(s.m / 4) : Math.ceil(s.m / 4);
-  const size = usesBytes(spec, s) ? 1 : 2;
+  const size = bytes ? 1 : 2;
   const words = runs.length / 4;
   const count = runs.down * runs.across;
   const groups: Group[] = [];
@@ -64,7 +81,7 @@ export function cut(spec: BytesSpec, s: BytesShape, runs: Runs): { readonly grou
   };
   for (const vectors of [GROUP, 2, 1]) take(vectors, Math.floor((all - first / 4) / vectors), 4);
   if (lanes < 4) take(1, 1, lanes);
-  const out = new Int16Array(at / size);
+  const out = new Int16Array(at / size).fill(gap);
   let to = 0;
   const [kh, kw] = spec.kernel;
   for (const g of groups)
@@ -80,13 +97,12 @@ export function cut(spec: BytesSpec, s: BytesShape, runs: Runs): { readonly grou
               const kx = (run % runs.across) + tap;
               if (m < s.m && channel < s.c && tap < runs.taps) out[to] = spec.weights[((m * s.c + channel) * kh + ky) * kw + kx]!;
             }
-  return { groups, weights: packedWeights(spec, s, out) };
+  return { groups, weights: packedWeights(out, excess, bytes) };
 }
 
-/** Bytes as they are, or signed 16 bits. */
-const packedWeights = (spec: BytesSpec, s: BytesShape, weights: Int16Array): Packed =>
-  s.wide
-    ? { kind: "bytes", bytes: new Uint8Array(weights.buffer) }
-    : usesBytes(spec, s)
-      ? { kind: "bytes", bytes: new Uint8Array(Int8Array.from(weights).buffer) }
-      : { kind: "widened", values: Int8Array.from(weights), to: "i16" };
+/** Weights in as few bytes as they fit in. What lies between channels has none: with the excess, which is added to all, that is 0 too. */
+function packedWeights(weights: Int16Array, excess: number | undefined, bytes: boolean): Packed {
+  if (excess === undefined) return { kind: "bytes", bytes: new Uint8Array(weights.buffer) };
+  const values = Int8Array.from(weights, (w) => w - excess);
+  return bytes ? { kind: "bytes", bytes: new Uint8Array(values.buffer) } : { kind: "widened", values, plus: excess, to: "i16" };
+}

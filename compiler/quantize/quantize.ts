@@ -13,7 +13,7 @@ import { type Layer, layersOf, rowsOf } from "./layers.ts";
 import { accuracy, type Distance, distance, roundingNoise } from "./measure.ts";
 import type { OpenGraph } from "./observe.ts";
 import { limitsOf, stepsOf } from "./ranges.ts";
-import { type ActivationStep, applyRecipe, hasBlocks, type Recipe, rowLimitOf } from "./recipe.ts";
+import { applyRecipe, hasBlocks, ownStepsOf, type Recipe } from "./recipe.ts";
 import type { LayerReport, QuantizationReport } from "./report.ts";
 import type { Samples } from "./samples.ts";
 import { resolveScheme, type Scheme, type SchemeOptions } from "./scheme.ts";
@@ -95,35 +95,26 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
     if (!finite) notes.push({ message: "its weights stay floats: some are not finite", about: l.out });
     return finite;
   });
-  if (scheme.activations === "dynamic" && !calibration)
-    notes.push({ message: "no calibration samples: the limits of activations are found anew in every run" });
-
   const weights = await roundWeights(open, graph, layers, scheme, data);
   const groups = activationGroups(graph, layers);
   const limits =
     scheme.activations === "static" ? await limitsOf(open, graph, groups.flat(), calibration!.samples, scheme.range) : undefined;
 
-  const rowLimits = (kept: readonly Layer[]): Recipe["rows"] =>
+  const rows = scheme.activations === "rows" ? "few" : scheme.activations === "dynamic" ? "any" : undefined;
+  const ownSteps = (kept: readonly Layer[], of: "few" | "any"): Recipe["own"] =>
     new Map(
       kept.flatMap((l) => {
-        const limit = rowLimitOf(l, weights.get(l)!);
-        return limit === undefined ? [] : [[l, limit] as const];
+        const steps = ownStepsOf(l, weights.get(l)!, of);
+        return steps === undefined ? [] : [[l, steps] as const];
       }),
     );
   const recipeFor = async (kept: readonly Layer[]): Promise<Recipe> => {
-    const read = kept.flatMap((l) => (l.kind === "product" && l.node.op !== "conv_transpose" ? [l.node.inputs[l.data]!] : []));
-    const activations: ReadonlyMap<Value, ActivationStep> =
-      scheme.activations === "float" || scheme.activations === "rows"
-        ? new Map()
-        : limits
-          ? stepsOf(activationGroups(graph, kept), limits)
-          : new Map(read.map((v) => [v, "dynamic"]));
     const recipe: Recipe = {
       graph,
       weights: new Map(kept.map((l) => [l, weights.get(l)!])),
       biases: new Map(),
-      activations,
-      rows: scheme.activations === "rows" ? rowLimits(kept) : new Map(),
+      activations: limits ? stepsOf(activationGroups(graph, kept), limits) : new Map(),
+      own: rows ? ownSteps(kept, rows) : new Map(),
     };
     return scheme.correct ? correctChannels(open, recipe, calibration!.samples) : recipe;
   };
@@ -149,9 +140,13 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
     found = await measured(recipe);
     for (const l of floats) notes.push({ message: `it stays float: the model would lose more than ${maxLoss} points`, about: l.out });
   }
-  if (recipe.rows.size > 0)
+  const own = [...recipe.own];
+  const inBlocks = own.filter(([, steps]) => steps !== "item").length;
+  if (inBlocks > 0)
+    notes.push({ message: `${inBlocks} products of few rows round what they read, in blocks of ${ROW_BLOCK}, to be products of integers` });
+  if (own.length > inBlocks)
     notes.push({
-      message: `${recipe.rows.size} products of few rows round what they read, in blocks of ${ROW_BLOCK}, to be products of integers`,
+      message: `${own.length - inBlocks} products round what they read by limits found anew in every run: ${calibration ? "activations are dynamic" : "no calibration samples"}`,
     });
   if (found && found.loss > LARGE_LOSS) notes.push({ message: adviceFor(scheme, found.loss) });
   const scored = evaluation && {
@@ -182,7 +177,7 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
         };
       }),
       size: bytes / (4 * sum(elements)),
-      activations: recipe.activations.size,
+      activations: recipe.activations.size + new Set(own.map(([l]) => l.node.inputs[l.data]!)).size,
       ...(found ? { output: found.output, loss: found.loss } : {}),
       ...(scored ? { accuracy: scored } : {}),
     },

@@ -6,12 +6,13 @@ import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.
 import { rebuild } from "../../ir/rewrite.ts";
 import { elementCount } from "../../ir/tensor.ts";
 import { fitsBlocks } from "../rules/block-products.ts";
+import { roundedItems } from "../rules/dynamic-scales.ts";
 import { ROW_LIMITS, roundedRows } from "../rules/row-blocks.ts";
 import type { Rounded, Step } from "./grid.ts";
 import { type Layer, scatterRows } from "./layers.ts";
 
-/** Limits that hold for every run, or are found anew in each. */
-export type ActivationStep = Step | "dynamic";
+/** Runs of a row to integers up to a limit each, or all that one sum is made of by one scale. */
+export type OwnSteps = { readonly limit: number } | "item";
 
 export interface Recipe {
   /** The graph that it was made for. */
@@ -19,9 +20,10 @@ export interface Recipe {
   readonly weights: ReadonlyMap<Layer, Rounded>;
   /** Biases that differ from the graph's, one number for each channel. */
   readonly biases: ReadonlyMap<Layer, Float64Array>;
-  readonly activations: ReadonlyMap<Value, ActivationStep>;
-  /** Products that round what they read themselves, in blocks of a row, to integers up to this. */
-  readonly rows: ReadonlyMap<Layer, number>;
+  /** Values that are rounded by limits that hold for every run. */
+  readonly activations: ReadonlyMap<Value, Step>;
+  /** Products that round what they read themselves, by limits found anew in every run. */
+  readonly own: ReadonlyMap<Layer, OwnSteps>;
 }
 
 const f32 = (b: GraphBuilder, shape: readonly number[], xs: ArrayLike<number>, locs: readonly Loc[]): Value =>
@@ -77,8 +79,8 @@ export const hasBlocks = ({ matrix }: Layer): boolean => matrix.outer === 1 || m
 /** From this share of zeros on, weights are better left out one by one. */
 const SPARSE = 0.6;
 
-/** Up to which magnitude a layer had better round what it reads, where it multiplies few rows; undefined where it had not. */
-export function rowLimitOf({ node, weights, matrix }: Layer, w: Rounded): number | undefined {
+/** Up to which magnitude a layer had better round blocks of what it reads, where it multiplies few rows; undefined where it had not. */
+function blockLimitOf({ node, weights, matrix }: Layer, w: Rounded): number | undefined {
   if (node.op !== "matmul" || weights !== 1) return undefined;
   const x = node.inputs[0]!.type.shape as readonly number[];
   const depth = matrix.outer;
@@ -88,27 +90,35 @@ export function rowLimitOf({ node, weights, matrix }: Layer, w: Rounded): number
     : undefined;
 }
 
-/** Scale and zero point from the range of x itself, which is made to include 0: ONNX's DynamicQuantizeLinear. */
-function dynamicStep(b: GraphBuilder, x: Value): readonly [scale: Value, zero: Value] {
-  const { locs } = x.node;
-  const lit = (value: number): Value => f32(b, [], [value], locs);
-  const op = (name: string, inputs: readonly Value[], attrs = {}): Value => b.value(name, inputs, attrs, locs);
+/** Whether a product of activations of 8 bits by these weights is one of integers. */
+function isIntegerProduct({ node, weights }: Layer, w: Rounded): boolean {
+  const perOutput = w.steps.length === w.rows || w.steps.every((s) => s.scale === w.steps[0]!.scale && s.zero === w.steps[0]!.zero);
+  if (!perOutput || w.levels.high - w.levels.low <= 15 || weights !== 1) return false;
+  // Channels one by one are as fast in floats.
+  return node.op === "matmul" || (node.op === "conv" && node.attrs.group === 1 && node.inputs[0]!.type.shape.length === 4);
+}
+
+/** How a layer had better round what it reads, in every run; undefined where it had not: `few` rows alone, or any. */
+export function ownStepsOf(layer: Layer, w: Rounded, rows: "few" | "any"): OwnSteps | undefined {
+  const limit = blockLimitOf(layer, w);
+  if (limit !== undefined) return { limit };
+  return rows === "any" && isIntegerProduct(layer, w) ? "item" : undefined;
+}
+
+/** What a layer reads, as it rounds it. */
+function roundedInput(b: GraphBuilder, { node }: Layer, x: Value, steps: OwnSteps): Value {
+  if (steps !== "item") return roundedRows(b, x, steps.limit);
   const axes = x.type.shape.map((_, axis) => axis);
-  const extreme = (which: "min" | "max"): Value => op(which, [op("reduce", [x], { op: which, axes, keepdims: false }), lit(0)]);
-  const [low, high] = [extreme("min"), extreme("max")];
-  const span = op("sub", [high, low]);
-  const scale = op("where", [op("eq", [span, lit(0)]), lit(1), op("div", [span, lit(255)])]);
-  const offset = op("round", [op("clip", [op("div", [op("neg", [low]), scale]), lit(0), lit(255)])]);
-  return [scale, op("cast", [offset], { to: "u8" })];
+  return roundedItems(b, x, node.op === "matmul" ? axes.slice(-1) : axes.slice(1));
 }
 
 /** The value as it is once rounded to 8 bits. */
-function rounded(b: GraphBuilder, x: Value, step: ActivationStep): Value {
+function rounded(b: GraphBuilder, x: Value, step: Step): Value {
   const { locs } = x.node;
-  const [scale, zero] =
-    step === "dynamic"
-      ? dynamicStep(b, x)
-      : [f32(b, [], [step.scale], locs), b.constant({ dtype: "u8", shape: [], data: Uint8Array.of(step.zero) }, { loc: locs })];
+  const [scale, zero] = [
+    f32(b, [], [step.scale], locs),
+    b.constant({ dtype: "u8", shape: [], data: Uint8Array.of(step.zero) }, { loc: locs }),
+  ];
   const q = b.value("quantize", [x, scale, zero], { axis: 0, block: 0, to: "u8" }, locs);
   return b.value("dequantize", [q, scale, zero], { axis: 0, block: 0, to: "f32" }, locs);
 }
@@ -121,7 +131,7 @@ export interface Applied {
 }
 
 /** Writes the recipe into its graph. */
-export function applyRecipe({ graph, weights, biases, activations, rows }: Recipe): Applied {
+export function applyRecipe({ graph, weights, biases, activations, own }: Recipe): Applied {
   const made = new Map<Value, Value>();
   const layerOf = new Map([...weights.keys(), ...biases.keys()].map((l) => [l.node, l]));
   const biasOf = new Map([...biases].flatMap(([l, bias]) => (l.bias ? [[l.bias.node, { operand: l.bias.operand, bias }] as const] : [])));
@@ -130,11 +140,11 @@ export function applyRecipe({ graph, weights, biases, activations, rows }: Recip
     const integers = layer && weights.get(layer);
     const moved = biasOf.get(n);
     const operands = inputs.map((v, k) => {
-      const step = activations.get(n.inputs[k]!);
-      if (step) return rounded(b, v, step);
+      const fixed = activations.get(n.inputs[k]!);
+      if (fixed) return rounded(b, v, fixed);
       if (layer && integers && k === layer.weights) return dequantized(b, layer, integers, v);
-      const limit = layer && k === layer.data ? rows.get(layer) : undefined;
-      if (limit !== undefined) return roundedRows(b, v, limit);
+      const steps = layer && k === layer.data ? own.get(layer) : undefined;
+      if (layer && steps) return roundedInput(b, layer, v, steps);
       if (moved?.operand === k) return f32(b, v.type.shape as readonly number[], moved.bias, v.node.locs);
       return v;
     });

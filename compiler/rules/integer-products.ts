@@ -5,6 +5,7 @@ import { op, type Rule, rule } from "../../ir/rewrite.ts";
 import { elementCount } from "../../ir/tensor.ts";
 import { isStatic, rank, sameShape } from "../../ir/types.ts";
 import { numberAt, splatOf } from "./constants.ts";
+import { dynamicScales } from "./dynamic-scales.ts";
 import { type IntegerWeights, integerWeights, numbers, type Steps, stepsOf, unsigned } from "./integers.ts";
 import { quantizedMatrix } from "./quantized-matrix.ts";
 
@@ -184,5 +185,5 @@ const constants: Rule = rule("dequantize(constant) -> constant", op("dequantize"
 });
 
 /** Products first: what is left of constants after them is wanted as floats. */
-export const integerProductRules: readonly Rule[] = [convolutions, products, requantized];
+export const integerProductRules: readonly Rule[] = [dynamicScales, convolutions, products, requantized];
 export const dequantizedConstants: readonly Rule[] = [constants];

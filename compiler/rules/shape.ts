@@ -6,6 +6,7 @@ import { broadcast, isStatic, rank, sameShape, sameType, sizeOf, type TensorType
 import { isConstant, isSplat, reshaped, splatOf } from "./constants.ts";
 
 const ints = (v: Value, name: string): readonly number[] => v.node.attrs[name] as readonly number[];
+const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 const fixed = (v: Value): boolean => isStatic(v.type);
 const extents = (t: TensorType): readonly number[] => t.shape as readonly number[];
 
@@ -182,6 +183,8 @@ const pads: readonly Rule[] = [
 
 const elementwise = (b: GraphBuilder, v: Value): boolean => {
   const def = b.ops.get(v.node.op);
+  // One scale and one zero point for all.
+  if (v.node.op === "quantize") return v.node.inputs.slice(1).every((s) => rank(s.type) === 0);
   return def !== undefined && "elementwise" in def && def.elementwise === true;
 };
 
@@ -238,16 +241,18 @@ const fromProduct = (b: GraphBuilder, v: Value, depth = 4): boolean =>
 /** Views end fusion: behind elementwise operators and reductions they do no harm. */
 const sinking: readonly Rule[] = [
   rule(
-    "reduce(reshape(x)) of last axes that the view keeps -> reshape(reduce(x))",
+    "reduce(reshape(x)) of last axes that are the last ones of x, too -> reshape(reduce(x))",
     op("reduce", op("reshape", any("x", fixed))),
     ({ x }, b, root) => {
       const [inner, outer] = [extents(x.type), extents(root.node.inputs[0]!.type)];
       const axes = ints(root, "axes");
-      const count = outer.length - Math.min(...axes);
-      const last = (shape: readonly number[]) => shape.slice(-count).join();
-      if (!fixed(root) || axes.length !== count || count >= inner.length || last(inner) !== last(outer)) return undefined;
-      const own = Array.from({ length: count }, (_, k) => inner.length - count + k);
-      return reshaped(b, b.value("reduce", [x], { ...root.node.attrs, axes: own }, root.node.locs), extents(root.type));
+      const first = Math.min(...axes);
+      if (!fixed(root) || axes.length !== outer.length - first) return undefined;
+      const rows = product(outer.slice(0, first));
+      const own = inner.findIndex((_, axis) => axis > 0 && product(inner.slice(0, axis)) === rows);
+      if (own < 0 || sizeOf(x.type) === 0) return undefined;
+      const all = inner.map((_, axis) => axis).slice(own);
+      return reshaped(b, b.value("reduce", [x], { ...root.node.attrs, axes: all }, root.node.locs), extents(root.type));
     },
   ),
   {

@@ -71,6 +71,46 @@ describe.each([[[3, 37]], [[2, 5, 16]], [[4, 18, 3]], [[2, 3]], [[23, 6]]])("%j"
   });
 });
 
+const reduced =
+  (op: string, axes: readonly number[]) =>
+  (b: GraphBuilder, x: Value): Value =>
+    b.value("reduce", [x], { op, axes, keepdims: true });
+
+/** One over the elements of a row. */
+const part = (b: GraphBuilder, shape: readonly number[], axes: readonly number[]): Value =>
+  b.constant({ dtype: "f32", shape: [], data: Float32Array.of(1 / count(axes.map((axis) => shape[axis]!))) });
+
+describe.each<readonly [readonly number[], readonly number[]]>([
+  [[3, 37], [1]],
+  [
+    [4, 18, 3],
+    [1, 2],
+  ],
+  [
+    [2, 3, 5, 16],
+    [1, 2, 3],
+  ],
+  [
+    [5, 6],
+    [0, 1],
+  ],
+  [
+    [1, 3, 8, 8],
+    [1, 2, 3],
+  ],
+])("numbers for each row of %j over %j", (shape, axes) => {
+  test.each<readonly [string, (b: GraphBuilder, x: Value) => Value]>([
+    ["the largest magnitude", (b, x) => reduced("max", axes)(b, b.value("abs", [x]))],
+    ["the smallest", reduced("min", axes)],
+    ["its inverse", (b, x) => b.value("div", [part(b, shape, axes), b.value("relu", [reduced("max", axes)(b, x)])])],
+    ["a mean and what follows", (b, x) => b.value("mul", [reduced("sum", axes)(b, b.value("mul", [x, x])), part(b, shape, axes)])],
+  ])("%s", (_, make) => {
+    const g = fused(shape, make);
+    check(g);
+    expect(kernelsOf(g).map((k) => k.why)).toEqual(["row by row, 1 passes, four elements of a row at once"]);
+  });
+});
+
 test("lanes are rows where rows are neighbours, else elements of a row, else there are none", () => {
   const how = (make: (b: GraphBuilder, x: Value) => Value, can = VECTOR_TARGET) =>
     kernelsOf(fused([8, 12], make), can)[0]!.why.split(", ")[2];

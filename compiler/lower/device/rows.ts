@@ -33,7 +33,7 @@ const innermost = (shape: readonly number[]): number => shape.findLastIndex((d) 
 
 function rows(u: Unit, c: GenericContext): Plan | undefined {
   const found = rowsOf(u, c.ops);
-  if (!found) return undefined;
+  if (!found || found.few) return undefined;
   const { reductions, axes } = found;
   const shape = sizes(u.roots[0]!.node);
   // An element has the same coordinates in every pass, so that what was computed of it is known.

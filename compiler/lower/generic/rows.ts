@@ -1,5 +1,5 @@
-// Rows that are reduced and then written: a pass over each row for every reduction, and one that writes. Four rows or four elements of one
-// row are in the lanes, whichever are neighbours in memory; softmax, norms.
+// Rows that are reduced, and then written or told by a number: a pass over each row for every reduction, and one that writes. Four rows or
+// four elements of one row are in the lanes, whichever are neighbours in memory; softmax, norms, largest magnitudes.
 
 import type { Node, Value } from "../../../ir/graph.ts";
 import { add, binary, constant, extract, fma, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
@@ -7,6 +7,7 @@ import type { Expr, Func, Param } from "../../../ir/kernel/types.ts";
 import { isVector } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import { isStatic, sameShape } from "../../../ir/types.ts";
+import { isShared, mostEven } from "../split.ts";
 import { laneAxis, type Storage, sameStorage, walk } from "../storage.ts";
 import type { Binding, Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
@@ -21,14 +22,22 @@ type Kind = "sum" | "prod" | "min" | "max";
 const kindOf = (n: Node): Kind => n.attrs.op as Kind;
 const sizes = (v: Value): readonly number[] => v.type.shape as readonly number[];
 
-/** The reductions of a unit whose other nodes are elementwise, and the axes of the result that they run over; undefined for other units. */
-export function rowsOf(u: Unit, ops: OpSet): { readonly reductions: readonly Node[]; readonly axes: readonly number[] } | undefined {
+export interface Rows {
+  readonly reductions: readonly Node[];
+  /** The axes that they run over. */
+  readonly axes: readonly number[];
+  /** Whether the result is a number for each row, not rows. */
+  readonly few: boolean;
+}
+
+/** The reductions of a unit whose other nodes are elementwise, of rows or of numbers for each; undefined for other units. */
+export function rowsOf(u: Unit, ops: OpSet): Rows | undefined {
   const reductions = u.nodes.filter((n) => n.op === "reduce");
   const root = u.roots[0];
-  if (reductions.length === 0 || u.roots.length !== 1 || root!.node.op === "reduce" || root!.type.dtype !== "f32") return undefined;
-  const shape = root!.type.shape;
+  if (reductions.length === 0 || u.roots.length !== 1 || root!.type.dtype !== "f32") return undefined;
   const values = u.nodes.flatMap((n) => [...n.inputs, ...n.results]);
   if (!values.every((v) => isStatic(v.type) && sizes(v).every((d) => d > 0))) return undefined;
+  const { shape } = reductions[0]!.inputs[0]!.type;
   const few = reductions[0]!.results[0]!.type.shape;
   const fits = reductions.every(
     (n) =>
@@ -42,7 +51,8 @@ export function rowsOf(u: Unit, ops: OpSet): { readonly reductions: readonly Nod
     return n.op === "reduce" || (isElementwise(ops.get(n.op)!) && (sameShape(own, shape) || sameShape(own, few)));
   });
   const axes = shape.flatMap((d, axis) => (d !== few[axis] ? [axis] : []));
-  return fits && plain ? { reductions, axes } : undefined;
+  const isFew = !sameShape(root!.type.shape, shape);
+  return fits && plain && (isFew || root!.node.op !== "reduce") ? { reductions, axes, few: isFew } : undefined;
 }
 
 const COSTLY: ReadonlySet<string> = new Set(["exp", "log", "div", "sqrt", "pow", "tanh", "erf", "sigmoid", "gelu"]);
@@ -84,6 +94,9 @@ interface Frame {
   readonly em: Emitter;
   readonly y: Expr;
   readonly out: Storage;
+  readonly few: boolean;
+  /** How rows lie: as the result does, or where it is a number for each, as an operand does. */
+  readonly grid: Storage;
   readonly operand: (v: Value) => Expr;
 }
 
@@ -157,9 +170,9 @@ const shifted = (p: Piece, at: readonly Expr[], axis: number): Expr[] =>
 
 /** Loops over the reduced axes but those in `but`; the innermost in memory is the innermost loop. */
 function over(f: Frame, but: readonly number[], at: readonly Expr[], visit: (at: readonly Expr[]) => void): void {
-  const axis = walk(f.out).find((a) => f.axes.includes(a) && !but.includes(a));
+  const axis = walk(f.grid).find((a) => f.axes.includes(a) && !but.includes(a));
   if (axis === undefined) return visit(at);
-  f.em.loop("r", i32(0), i32(f.out.shape[axis]!), 1, (i) => over(f, [...but, axis], at.with(axis, i), visit));
+  f.em.loop("r", i32(0), i32(f.grid.shape[axis]!), 1, (i) => over(f, [...but, axis], at.with(axis, i), visit));
 }
 
 /** Rows side by side, all that the pieces hold: pass after pass. */
@@ -179,7 +192,7 @@ function across(f: Frame, pieces: readonly Piece[], at: readonly Expr[]): void {
 /** One row, with neighbours of its innermost axis in the lanes. */
 function along(f: Frame, axis: number, at: readonly Expr[]): void {
   const { em } = f;
-  const n = f.out.shape[axis]!;
+  const n = f.grid.shape[axis]!;
   const known = new Map<Node, Expr>();
   const waiting = new Set<Node>();
   /** Blocks of `count` vectors from element `from` to `to`, or of single elements. */
@@ -216,6 +229,10 @@ function along(f: Frame, axis: number, at: readonly Expr[]): void {
     known.set(r, em.freeze(combine(combine(combine(lanes[0]!, lanes[2]!), combine(lanes[1]!, lanes[3]!)), rest.read)));
     if (r.inputs[0]!.node === f.kept) waiting.add(f.kept);
   }
+  if (f.few) {
+    const one = piece(f, undefined, 0, known, waiting);
+    return put(f, one, at, one.lowering.value(f.u.roots[0]!, at));
+  }
   pass((pieces, here) => {
     for (const p of pieces) put(f, p, shifted(p, here, axis), widened(p, p.lowering.value(f.u.roots[0]!, shifted(p, here, axis))));
   });
@@ -223,13 +240,14 @@ function along(f: Frame, axis: number, at: readonly Expr[]): void {
 
 /** All rows: loops over the axes that are not reduced, rows side by side in the lanes where they are neighbours. */
 function allRows(f: Frame): void {
-  const { em, lanes, out } = f;
+  const { em, lanes, grid } = f;
   const nest = (axes: readonly number[], at: readonly Expr[]): void => {
     const [axis, ...rest] = axes;
-    if (axis !== undefined) return em.loop("i", i32(0), i32(out.shape[axis]!), 1, (i) => nest(rest, at.with(axis, i)));
+    const parallel = axis === shared ? 1 : undefined;
+    if (axis !== undefined) return em.loop("i", i32(0), i32(grid.shape[axis]!), 1, (i) => nest(rest, at.with(axis, i)), parallel);
     if (!lanes) return across(f, [piece(f, undefined, 0, new Map(), new Set())], at);
     if (lanes.of === "row") return along(f, lanes.axis, at);
-    const n = out.shape[lanes.axis]!;
+    const n = grid.shape[lanes.axis]!;
     const block = (count: number, i: Expr): void => {
       const v = i.kind === "var" || count === 0 ? i : em.named("v", i);
       const lane = count > 0 && v.kind === "var" ? v.name : undefined;
@@ -241,10 +259,13 @@ function allRows(f: Frame): void {
     if (whole > many) block((whole - many) / 4, i32(many));
     em.loop("v", i32(whole), i32(n), 1, (i) => block(0, i));
   };
-  const free = walk(out).filter((axis) => !f.axes.includes(axis) && !(lanes?.of === "rows" && axis === lanes.axis));
+  const free = walk(grid).filter((axis) => !f.axes.includes(axis) && !(lanes?.of === "rows" && axis === lanes.axis));
+  const many = free.filter((axis) => grid.shape[axis]! > 1);
+  const shared =
+    many.length > 0 && isShared(grid.shape) ? mostEven(many.map((axis) => [axis, [{ count: grid.shape[axis]!, cost: 1 }]])) : undefined;
   nest(
     free,
-    out.shape.map(() => i32(0)),
+    grid.shape.map(() => i32(0)),
   );
 }
 
@@ -262,8 +283,8 @@ function overwrites(f: Frame): number[] {
   );
 }
 
-function build(u: Unit, c: GenericContext, ops: OpSet, lanes: Lanes): Lowered {
-  const { reductions, axes } = rowsOf(u, ops)!;
+function build(u: Unit, c: GenericContext, ops: OpSet, grid: Storage, lanes: Lanes): Lowered {
+  const { reductions, axes, few } = rowsOf(u, ops)!;
   const em = new Emitter();
   const operands = u.operands.filter((v) => !isImmediate(c.constantOf(v)));
   const ptrs = new Map(operands.map((v, k) => [v, em.parameter(`x${k}`, "ptr")]));
@@ -278,6 +299,8 @@ function build(u: Unit, c: GenericContext, ops: OpSet, lanes: Lanes): Lowered {
     em,
     y: em.parameter("y", "ptr"),
     out,
+    few,
+    grid,
     operand: (v) => ptrs.get(v)!,
   };
   allRows(f);
@@ -295,20 +318,36 @@ function build(u: Unit, c: GenericContext, ops: OpSet, lanes: Lanes): Lowered {
     bindings: [...operands.map((v): Binding => ({ kind: "operand", operand: u.operands.indexOf(v) })), { kind: "result", result: 0 }],
     faults: [],
     overwrites: overwrites(f),
-    why: `row by row, ${reductions.length + 1} passes, ${which}`,
+    why: `row by row, ${reductions.length + (few ? 0 : 1)} passes, ${which}`,
   };
+}
+
+/** The lanes of numbers for each row are elements of a row; where they are rows, a loop nest over the result is as good. */
+function lowerFew(u: Unit, c: GenericContext, { reductions, axes }: Rows): Lowered | undefined {
+  const { shape } = reductions[0]!.inputs[0]!.type;
+  const grids = u.operands.filter((v) => v.type.dtype === "f32" && sameShape(v.type.shape, shape)).map((v) => c.storageOf(v));
+  const grid = grids.find((s) => axes.includes(laneAxis(s) ?? -1));
+  if (!c.vectors || !grid) return undefined;
+  try {
+    return build(u, c, c.ops, grid, { of: "row", axis: laneAxis(grid)! });
+  } catch (e) {
+    if (!(e instanceof NotVectorizable)) throw e;
+    return undefined;
+  }
 }
 
 /** A unit of reductions of rows and elementwise operators as one kernel; undefined for other units. */
 export function lowerRows(u: Unit, c: GenericContext): Lowered | undefined {
   const rows = rowsOf(u, c.ops);
   if (!rows) return undefined;
-  const axis = c.vectors ? laneAxis(c.storageOf(u.node.results[0]!)) : undefined;
-  if (axis === undefined) return build(u, c, c.ops, undefined);
+  if (rows.few) return lowerFew(u, c, rows);
+  const out = c.storageOf(u.node.results[0]!);
+  const axis = c.vectors ? laneAxis(out) : undefined;
+  if (axis === undefined) return build(u, c, c.ops, out, undefined);
   try {
-    return build(u, c, c.ops, { of: rows.axes.includes(axis) ? "row" : "rows", axis });
+    return build(u, c, c.ops, out, { of: rows.axes.includes(axis) ? "row" : "rows", axis });
   } catch (e) {
     if (!(e instanceof NotVectorizable)) throw e;
-    return build(u, c, c.ops, undefined);
+    return build(u, c, c.ops, out, undefined);
   }
 }

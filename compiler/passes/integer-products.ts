@@ -12,9 +12,7 @@ export const integerProducts = definePass({
   exactness: "bounded",
   invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
   run(g, ctx) {
-    // Devices have kernels for products of few rows of floats, and none for blocks of integers.
-    const blocks = ctx.targets.devices.length > 0 ? [] : blockProductRules;
-    const rules = [...blocks, ...quantizedMoves, ...quantizedSums, ...integerProductRules];
+    const rules = [...blockProductRules, ...quantizedMoves, ...quantizedSums, ...integerProductRules];
     const integers = settle("integer-products", g, rules, ctx.trace);
     return settle("integer-products", integers, dequantizedConstants, ctx.trace);
   },

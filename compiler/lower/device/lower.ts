@@ -5,6 +5,7 @@ import type { GenericContext } from "../generic/kernel.ts";
 import { NotVectorizable } from "../generic/lanes.ts";
 import type { Lowered } from "../template.ts";
 import type { Unit } from "../unit.ts";
+import { deviceBlockProduct } from "./block-product.ts";
 import { deviceBytes } from "./bytes.ts";
 import { deviceConv } from "./conv.ts";
 import { deviceDepthwise } from "./conv-depthwise.ts";
@@ -17,6 +18,7 @@ import { lowerSparse } from "./sparse.ts";
 
 const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered | undefined)[] = [
   deviceBytes,
+  deviceBlockProduct,
   deviceDepthwise,
   deviceConvVector,
   deviceConv,

@@ -70,7 +70,7 @@ export interface VectorProduct {
 }
 
 /** The sum of what threads of a team hold, two by two, by way of places in shared memory; for the team's first thread. */
-function addedUp(
+export function addedUp(
   em: Emitter,
   { threads, thread }: Seats,
   value: Expr,

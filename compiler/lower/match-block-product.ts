@@ -19,7 +19,7 @@ export function blockProductOf(
   if (!node || node.attrs.block !== BLOCK || u.node.results[0]!.type.dtype !== "f32") return undefined;
   const [x, scale] = [outer(u, node.inputs[0]!), outer(u, node.inputs[1]!)];
   const [weights, scales, zeros] = [2, 3, 4].map((k) => constantOperand(u, node.inputs[k], c));
-  if (!weights || !scales || (node.inputs[4] && !zeros)) return undefined;
+  if (!weights || weights.dtype === "i8" || !scales || (node.inputs[4] && !zeros)) return undefined;
   const spec = {
     name: kernelName(u),
     x: c.storageOf(x),

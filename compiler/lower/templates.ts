@@ -7,6 +7,7 @@ import { lowerBlockProduct } from "./match-block-product.ts";
 import { lowerBytes } from "./match-bytes.ts";
 import { lowerConv } from "./match-conv.ts";
 import { lowerConvTranspose } from "./match-conv-transpose.ts";
+import { lowerListedProduct } from "./match-listed-product.ts";
 import { lowerMatmul } from "./match-matmul.ts";
 import { lowerPool } from "./match-pool.ts";
 import type { Lowered } from "./template.ts";
@@ -19,6 +20,7 @@ const MENU: readonly ((u: Unit, c: GenericContext, can: Capabilities) => Lowered
   lowerPool,
   lowerBytes,
   lowerBlockProduct,
+  lowerListedProduct,
 ];
 
 /** A template's kernel for the unit, or undefined where the generic lowering is the way. */

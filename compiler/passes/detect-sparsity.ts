@@ -14,6 +14,7 @@ import { isQuantized } from "../quantized.ts";
 import { type Analysis, analyze } from "../sparsity/analyze.ts";
 import { type Candidate, type Choice, choose, chooseForDevices } from "../sparsity/choose.ts";
 import { chooseForBytes } from "../sparsity/choose-bytes.ts";
+import { chooseForLists } from "../sparsity/choose-lists.ts";
 
 /** Formats that lowering has sparse kernels for; n of m neighbours are as fast as single elements. */
 const KERNELS: ReadonlySet<string> = new Set(layouts.map((l) => l.name).filter((name) => !name.startsWith("nm") && name !== bitmap.name));
@@ -42,12 +43,12 @@ function candidate(n: Node, k: number, exactSums: boolean): Candidate | string |
   const shape = maxShape(n.inputs[k]!.type);
   const out = maxShape(n.results[0]!.type);
   const [from, to] = [n.inputs[0]!.type.dtype, n.results[0]!.type.dtype];
-  const ofBytes = from === "u8" && to === "i32" && (n.op !== "conv" || n.attrs.group === 1);
+  const meets = from === "u8" && to === "i32" && (n.op !== "conv" || n.attrs.group === 1) ? "bytes" : "floats";
   const first = (columns: number, fewer = 1): Candidate => ({
     ...firstAxisRows(shape),
     taps: product(shape.slice(2)),
     by: "first",
-    ofBytes,
+    meets,
     product: { columns, fewer },
   });
   switch (n.op) {
@@ -62,8 +63,10 @@ function candidate(n: Node, k: number, exactSums: boolean): Candidate | string |
       return k === 0 && rank(n.inputs[0]!.type) > 1 ? "its rows are looked up, not multiplied" : undefined;
     case "matmul": {
       if (shape.length < 2 || n.inputs.some((v) => rank(v.type) !== 2)) return "batched products have dense kernels only";
-      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), taps: 1, by: "last", ofBytes, product: { columns: out[0]! } };
+      return k === 0 ? first(out[1]!) : { ...lastAxisRows(shape), taps: 1, by: "last", meets, product: { columns: out[0]! } };
     }
+    case "block_product":
+      return k === 2 && n.inputs[2]!.type.dtype === "i8" ? { ...first(out[0]!), meets: "rows" } : undefined;
     default:
       return undefined;
   }
@@ -82,7 +85,8 @@ function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassCon
   const stays = (why: string): Decision => ({ format: "dense", why, whyOnDevices: why, predictedGain: 1, analysis });
   if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
-  if ((t.dtype === "i8" || t.dtype === "i16") && c.ofBytes && targets.costs) return { ...chooseForBytes(t, c), analysis };
+  if (c.meets === "rows" && targets.costs) return { ...chooseForLists(t, analysis, c), analysis };
+  if ((t.dtype === "i8" || t.dtype === "i16") && c.meets === "bytes" && targets.costs) return { ...chooseForBytes(t, c), analysis };
   if (t.dtype !== "f32") return stays(`there is no sparse kernel for ${t.dtype} here`);
   if (t.made && analysis.zeros < WORTH_UNPACKING) return stays("weights of few bits stay packed: too few of them are zero");
   const onHosts = targets.costs && choose(analysis, c, KERNELS, targets.costs);

@@ -3,6 +3,7 @@
 import { definePass, settle } from "../pass.ts";
 import { blockProductRules } from "../rules/block-products.ts";
 import { dequantizedConstants, integerProductRules } from "../rules/integer-products.ts";
+import { listedProductRules } from "../rules/listed-products.ts";
 import { quantizedMoves } from "../rules/quantized-moves.ts";
 import { quantizedSums } from "../rules/quantized-sums.ts";
 
@@ -12,7 +13,9 @@ export const integerProducts = definePass({
   exactness: "bounded",
   invariant: "no convolution or matrix product has an operand of dequantized 8-bit integers of one scale and dequantized constant weights",
   run(g, ctx) {
-    const rules = [...blockProductRules, ...quantizedMoves, ...quantizedSums, ...integerProductRules];
+    // Devices have kernels for sparse floats, and none for lists of words.
+    const lists = ctx.targets.devices.length > 0 ? [] : listedProductRules;
+    const rules = [...blockProductRules, ...lists, ...quantizedMoves, ...quantizedSums, ...integerProductRules];
     const integers = settle("integer-products", g, rules, ctx.trace);
     return settle("integer-products", integers, dequantizedConstants, ctx.trace);
   },

@@ -141,12 +141,15 @@ export async function quantize(graph: Graph, options: SchemeOptions, data: Data,
     for (const l of floats) notes.push({ message: `it stays float: the model would lose more than ${maxLoss} points`, about: l.out });
   }
   const own = [...recipe.own];
-  const inBlocks = own.filter(([, steps]) => steps !== "item").length;
-  if (inBlocks > 0)
-    notes.push({ message: `${inBlocks} products of few rows round what they read, in blocks of ${ROW_BLOCK}, to be products of integers` });
-  if (own.length > inBlocks)
+  const byRows = own.flatMap(([, steps]) => (steps === "item" ? [] : [steps]));
+  const inBlocks = byRows.filter((r) => r.block === ROW_BLOCK).length;
+  const round = "products of few rows round what they read,";
+  if (inBlocks > 0) notes.push({ message: `${inBlocks} ${round} in blocks of ${ROW_BLOCK}, to be products of integers` });
+  if (byRows.length > inBlocks)
+    notes.push({ message: `${byRows.length - inBlocks} ${round} to 16 bits, to be products of integers that leave out zeros` });
+  if (own.length > byRows.length)
     notes.push({
-      message: `${own.length - inBlocks} products round what they read by limits found anew in every run: ${calibration ? "activations are dynamic" : "no calibration samples"}`,
+      message: `${own.length - byRows.length} products round what they read by limits found anew in every run: ${calibration ? "activations are dynamic" : "no calibration samples"}`,
     });
   if (found && found.loss > LARGE_LOSS) notes.push({ message: adviceFor(scheme, found.loss) });
   const scored = evaluation && {

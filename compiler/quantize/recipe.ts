@@ -4,15 +4,14 @@ import type { Loc } from "../../ir/diagnostics.ts";
 import { arrayOf, type DType } from "../../ir/dtype.ts";
 import { type Graph, GraphBuilder, type Node, type Value } from "../../ir/graph.ts";
 import { rebuild } from "../../ir/rewrite.ts";
-import { elementCount } from "../../ir/tensor.ts";
-import { fitsBlocks } from "../rules/block-products.ts";
 import { roundedItems } from "../rules/dynamic-scales.ts";
-import { ROW_LIMITS, roundedRows } from "../rules/row-blocks.ts";
+import { type RowRounding, roundedRows } from "../rules/row-blocks.ts";
 import type { Rounded, Step } from "./grid.ts";
 import { type Layer, scatterRows } from "./layers.ts";
+import { rowRoundingOf } from "./row-rounding.ts";
 
-/** Runs of a row to integers up to a limit each, or all that one sum is made of by one scale. */
-export type OwnSteps = { readonly limit: number } | "item";
+/** Rows or runs of them, or all that one sum is made of by one scale, to bytes. */
+export type OwnSteps = RowRounding | "item";
 
 export interface Recipe {
   /** The graph that it was made for. */
@@ -76,20 +75,6 @@ function dequantized(b: GraphBuilder, layer: Layer, w: Rounded, weights: Value):
 /** Whether blocks along the columns of a layer can be written at all: columns must be one axis, or adjacent ones. */
 export const hasBlocks = ({ matrix }: Layer): boolean => matrix.outer === 1 || matrix.inner === 1;
 
-/** From this share of zeros on, weights are better left out one by one. */
-const SPARSE = 0.6;
-
-/** Up to which magnitude a layer had better round blocks of what it reads, where it multiplies few rows; undefined where it had not. */
-function blockLimitOf({ node, weights, matrix }: Layer, w: Rounded): number | undefined {
-  if (node.op !== "matmul" || weights !== 1) return undefined;
-  const x = node.inputs[0]!.type.shape as readonly number[];
-  const depth = matrix.outer;
-  const zeros = w.steps.every((s) => s.zero === w.steps[0]!.zero) ? w.integers.filter((i) => i === w.steps[0]!.zero).length : 0;
-  return zeros < SPARSE * w.integers.length && fitsBlocks(elementCount(x) / depth, depth, matrix.rows)
-    ? ROW_LIMITS[w.levels.high - w.levels.low > 15 ? 8 : 4]
-    : undefined;
-}
-
 /** Whether a product of activations of 8 bits by these weights is one of integers. */
 function isIntegerProduct({ node, weights }: Layer, w: Rounded): boolean {
   const perOutput = w.steps.length === w.rows || w.steps.every((s) => s.scale === w.steps[0]!.scale && s.zero === w.steps[0]!.zero);
@@ -100,14 +85,14 @@ function isIntegerProduct({ node, weights }: Layer, w: Rounded): boolean {
 
 /** How a layer had better round what it reads, in every run; undefined where it had not: `few` rows alone, or any. */
 export function ownStepsOf(layer: Layer, w: Rounded, rows: "few" | "any"): OwnSteps | undefined {
-  const limit = blockLimitOf(layer, w);
-  if (limit !== undefined) return { limit };
+  const rounding = rowRoundingOf(layer, w);
+  if (rounding) return rounding;
   return rows === "any" && isIntegerProduct(layer, w) ? "item" : undefined;
 }
 
 /** What a layer reads, as it rounds it. */
 function roundedInput(b: GraphBuilder, { node }: Layer, x: Value, steps: OwnSteps): Value {
-  if (steps !== "item") return roundedRows(b, x, steps.limit);
+  if (steps !== "item") return roundedRows(b, x, steps);
   const axes = x.type.shape.map((_, axis) => axis);
   return roundedItems(b, x, node.op === "matmul" ? axes.slice(-1) : axes.slice(1));
 }

@@ -37,6 +37,7 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [8, 8],
   [16, 1],
   [1, 16],
+  [8, 4],
   [4, 4],
   [8, 1],
   [1, 8],

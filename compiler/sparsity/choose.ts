@@ -16,8 +16,8 @@ export interface Candidate {
   readonly taps: number;
   /** Which axis of the constant the rows are: it decides between `csr` and `csc`, `bsr` and `bsc`. */
   readonly by: "first" | "last";
-  /** Whether it multiplies bytes, to sums of i32. */
-  readonly ofBytes: boolean;
+  /** What it multiplies: bytes, to sums of i32; or small integers, in few rows that have a scale each. */
+  readonly meets: "floats" | "bytes" | "rows";
   /** Right-hand sides at once: pixels of a convolution, rows or columns of the other operand. */
   readonly product: Omit<Product, "elements">;
 }

@@ -18,6 +18,7 @@ const BLOCKS: readonly (readonly [number, number])[] = [
   [16, 1],
   [2, 2],
   [4, 4],
+  [8, 4],
   [8, 8],
 ];
 const N_OF_M: readonly (readonly [number, number])[] = [

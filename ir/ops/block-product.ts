@@ -8,9 +8,9 @@ import { isStatic, sameShape, typeToString } from "../types.ts";
 import { intAttr, operandOf } from "./rules.ts";
 
 /**
- * Activations x i8 [T, K] with a scale for each `block` of a row, x_scale f32 [T, K / block]; weights w u8 or u4 [M, K] less `zero`, or less
- * zero points [M, K / block] or [M, 1] of their own, with scales f32 [M, K / block], or [M, 1]: then those multiply whole sums. Sums of a block are
- * integers, exact; their multiples are added up in order. `limit` is the largest magnitude in x.
+ * Activations x i8 or i32 [T, K] with a scale for each `block` of a row, x_scale f32 [T, K / block]; weights w u8, u4 or i8 [M, K] less `zero`, or
+ * less zero points [M, K / block] or [M, 1] of their own, with scales f32 [M, K / block], or [M, 1]: then those multiply whole sums. Sums of a
+ * block are integers, exact; their multiples are added up in order. `limit` is the largest magnitude in x.
  */
 export const blockProduct = defineOp({
   name: "block_product",
@@ -21,9 +21,10 @@ export const blockProduct = defineOp({
   infer(c) {
     const [x, scale, w, ws] = [c.types[0]!, operandOf(c, 1, ["float"]), c.types[2]!, operandOf(c, 3, ["float"])];
     const [block, zero, limit] = [intAttr(c, "block"), intAttr(c, "zero"), intAttr(c, "limit")];
-    if (x.dtype !== "i8" || x.shape.length !== 2 || !isStatic(x)) return c.fail(`x must be i8 [T, K], got ${typeToString(x)}`);
-    if ((w.dtype !== "u8" && w.dtype !== "u4") || w.shape.length !== 2 || w.shape[1] !== x.shape[1])
-      return c.fail(`w must be u8 or u4 [M, ${x.shape[1]}], got ${typeToString(w)}`);
+    if ((x.dtype !== "i8" && x.dtype !== "i32") || x.shape.length !== 2 || !isStatic(x))
+      return c.fail(`x must be i8 or i32 [T, K], got ${typeToString(x)}`);
+    if ((w.dtype !== "u8" && w.dtype !== "u4" && w.dtype !== "i8") || w.shape.length !== 2 || w.shape[1] !== x.shape[1])
+      return c.fail(`w must be u8, u4 or i8 [M, ${x.shape[1]}], got ${typeToString(w)}`);
     const [t, k] = x.shape as readonly [number, number];
     const m = w.shape[0] as number;
     if (!(block > 0) || k % block !== 0) return c.fail(`blocks of ${block} do not divide rows of ${k}`);
@@ -35,7 +36,7 @@ export const blockProduct = defineOp({
     if (zeros && (zeros.dtype !== w.dtype || !(sameShape(zeros.shape, [m, k / block]) || sameShape(zeros.shape, [m, 1]))))
       c.fail(`zero points must be ${w.dtype} [${m}, ${k / block}] or [${m}, 1], got ${typeToString(zeros)}`);
     if (zero < 0 || BigInt(zero) > DTYPES[w.dtype].max!) c.fail(`the zero point ${zero} is no ${w.dtype}`);
-    if (limit < 0 || limit > 128) c.fail(`the limit ${limit} of x is none of i8`);
+    if (limit < 0 || limit > (x.dtype === "i8" ? 128 : 2 ** 31)) c.fail(`the limit ${limit} of x is none of ${x.dtype}`);
     return { dtype: "f32", shape: [t, m] };
   },
   compute(c) {

@@ -86,7 +86,7 @@ describe("models of few rows for hosts and devices", () => {
       block: 32,
       to: "f32",
     });
-    const y = b.value("matmul", [roundedRows(b, x, bits === 4 ? 127 : 63), w]);
+    const y = b.value("matmul", [roundedRows(b, x, { block: 32, limit: bits === 4 ? 127 : 63 }), w]);
     return { ops: standardOps, name: "g", params: [x], outputs: [y], weights: b.weights };
   });
   const names = ["of 4 bits", "of 8 bits"];

@@ -88,7 +88,7 @@ describe("patterns", () => {
 
 describe("choice", () => {
   const kernels = new Set(["csr", "csc"]);
-  const candidate = { rows: 32, columns: 32, taps: 1, ofBytes: false, by: "first", product: { columns: 64 } } as const;
+  const candidate = { rows: 32, columns: 32, taps: 1, meets: "floats", by: "first", product: { columns: 64 } } as const;
   const sparse = (percent: number) =>
     analyze(
       matrix(32, 32, (r, c) => hash(r, c) >= percent),

@@ -4,7 +4,7 @@ import type { Value } from "../../../ir/graph.ts";
 import { elementCount } from "../../../ir/tensor.ts";
 import { isStatic, typeToString } from "../../../ir/types.ts";
 import { fitsBlocks } from "../../rules/block-products.ts";
-import { ROW_LIMITS, roundedRows } from "../../rules/row-blocks.ts";
+import { ROW_BLOCK, ROW_LIMITS, roundedRows } from "../../rules/row-blocks.ts";
 import { shapeOf } from "../axis.ts";
 import { defineOnnxOp, type ImportContext, type OnnxOp } from "../op.ts";
 import { scaleOf } from "../steps.ts";
@@ -91,7 +91,7 @@ function productOf(c: ImportContext, x: Value, w: Value, { rows, columns, bits }
   const count = extents ? elementCount(extents) / columns : 0;
   if (bits !== 4 || c.int("accuracy_level", 0) !== ROUNDED || x.type.dtype !== "f32" || !extents || !fitsBlocks(count, columns, rows))
     return c.add("matmul", [x, w]);
-  const flat = roundedRows(c.b, c.add("reshape", [x], { shape: [count, columns] }), ROW_LIMITS[bits]);
+  const flat = roundedRows(c.b, c.add("reshape", [x], { shape: [count, columns] }), { block: ROW_BLOCK, limit: ROW_LIMITS[bits] });
   return c.add("reshape", [c.add("matmul", [flat, w])], { shape: [...extents.slice(0, -1), rows] });
 }
 

@@ -1,0 +1,277 @@
+// Products of few rows of 16-bit integers by constant ones of 8, many of them zeros: four features lie in the lanes, and for each group of
+// features there is a list of the words of four neighbouring inputs in which any of them has a weight.
+
+import {
+  add,
+  advance,
+  and,
+  barrier,
+  binary,
+  bitcast,
+  callStmt,
+  cast,
+  compare,
+  dot,
+  dotBytes,
+  for_,
+  i32,
+  if_,
+  let_,
+  load,
+  mul,
+  narrow,
+  pointer,
+  repeat,
+  section,
+  set,
+  shuffle,
+  splat,
+  store,
+  variable,
+} from "../../../ir/kernel/build.ts";
+import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import type { Capabilities } from "../../backend.ts";
+import { PIECES } from "../split.ts";
+import type { Storage } from "../storage.ts";
+import type { Binding, Epilogue, Lowered } from "../template.ts";
+import { floats, type Stream, stream } from "./conv-sweep.ts";
+import { type GroupSize, type Lists, MOST_DEPTH, type Part, WORD, wordLists } from "./word-lists.ts";
+
+/** Operand 0: x i32 [T, K], of 16 bits; operand 1: a scale for each row, f32 [T, 1]; result 0: f32 [T, M]. See the operator `block_product`. */
+export interface ListedProductSpec {
+  readonly name: string;
+  readonly x: Storage;
+  readonly scale: Storage;
+  readonly output: Storage;
+  /** [M, K]. */
+  readonly weights: Int8Array;
+  /** [M]. */
+  readonly scales: Float32Array;
+  /** Largest magnitude in x. */
+  readonly limit: number;
+  /** Features that share a list; every word is in it, where left out. */
+  readonly group?: GroupSize;
+  readonly epilogue: Epilogue;
+  readonly target: Capabilities;
+}
+
+/**
+ * How a word of inputs meets the words of weights of four features: its higher and its lower bytes, both without sign, four products to a sum
+ * at once; or its first and third 16-bit numbers, then the second and fourth. Sums of higher bytes are kept apart.
+ */
+type Form = "planes" | "wide";
+
+const count = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
+const ptr = (name: string): Expr => variable(name, "ptr");
+const times = (a: Expr, by: number): Expr => mul(a, i32(by));
+const sum = (v: number): Expr => variable(`a${v}`, "i32x4");
+const highSum = (v: number): Expr => variable(`h${v}`, "i32x4");
+
+/** Bytes of a word of inputs in scratch. */
+const WORD_BYTES = 2 * WORD;
+/** Inputs brought to scratch at once. */
+const LANES = 8;
+/** What is added to inputs so that none is negative. */
+const MIDDLE = 0x8000;
+
+/** Brings inputs to scratch as their form wants them. */
+function prepareFunction(spec: ListedProductSpec, form: Form): Func {
+  const { x } = spec;
+  const elements = x.shape[0]! * x.shape[1]!;
+  const at = variable("at");
+  const all = (value: number): Expr => splat("i16x8", i32(value));
+  const [given, planes] = [variable("given", "i16x8"), variable("planes", "i32x4")];
+  const [from, to] = [advance(ptr("x"), times(at, 4)), advance(ptr("words"), times(at, 2))];
+  const high = add(binary("shr", given, all(8)), all(MIDDLE >> 8));
+  const body =
+    form === "wide"
+      ? [store("i16x8", to, shuffle(given, given, [0, 2, 1, 3, 4, 6, 5, 7]))]
+      : [
+          let_("planes", bitcast("i32x4", narrow("u8", high, and(given, all(0xff))))),
+          store("i32x4", to, shuffle(planes, planes, [0, 2, 1, 3])),
+        ];
+  return {
+    name: `${spec.name}_prepare`,
+    doc: "words of inputs",
+    params: [pointer("x", "read", x.bytes), pointer("words", "write", 2 * elements)],
+    body: [
+      for_("at", i32(0), i32(elements), [let_("given", narrow("i16", load("i32x4", from), load("i32x4", from, 16))), ...body], LANES, 1),
+    ],
+  };
+}
+
+/** What a word of inputs adds to the sums of four features, whose weights for it lie at `wp`. */
+function products(form: Form, v: number): Stmt[] {
+  const type = form === "planes" ? "i8x16" : "i16x8";
+  const [w, first, second] = [`w${v}`, "x0", "x1"].map((name) => variable(name, type)) as [Expr, Expr, Expr];
+  const own = let_(`w${v}`, load(type, ptr("wp"), 16 * v));
+  if (form === "planes") return [own, set(`h${v}`, dotBytes(w, first, highSum(v))), set(`a${v}`, dotBytes(w, second, sum(v)))];
+  const eight = splat("i16x8", i32(8));
+  const [even, odd] = [binary("shr", binary("shl", w, eight), eight), binary("shr", w, eight)];
+  return [own, set(`a${v}`, add(add(sum(v), dot(even, first)), dot(odd, second)))];
+}
+
+/** The sums of four features, and what they begin with. */
+const totalOf = (form: Form, v: number): Expr =>
+  form === "planes" ? add(sum(v), binary("shl", highSum(v), splat("i32x4", i32(8)))) : sum(v);
+
+function startSums(form: Form, v: number): Stmt[] {
+  const zero = splat("i32x4", i32(0));
+  if (form === "wide") return [let_(`a${v}`, zero)];
+  return [let_(`a${v}`, load("i32x4", advance(ptr("starts"), times(variable("m"), 4)), 16 * v)), let_(`h${v}`, zero)];
+}
+
+/** What the middle added to inputs makes of each feature's sum, to be taken from it. */
+function startsOf({ weights, x, output }: ListedProductSpec): Uint8Array {
+  const depth = x.shape[1]!;
+  const starts = new Int32Array(output.shape[1]!);
+  for (let m = 0; m < starts.length; m++) {
+    let total = 0;
+    for (let k = m * depth; k < (m + 1) * depth; k++) total += weights[k]!;
+    starts[m] = Math.imul(total, -MIDDLE);
+  }
+  return new Uint8Array(starts.buffer);
+}
+
+/** Where lists are read: bytes of a number in them, and of the inputs that it stands for. */
+interface Reach {
+  readonly taps: 2 | 4;
+  readonly row: number;
+}
+
+/** The function of a part of the groups, for all rows. */
+function partFunction(spec: ListedProductSpec, form: Form, features: GroupSize, reach: Reach, params: readonly Param[]): Func {
+  const { output, x, epilogue } = spec;
+  const vectors = count(features / 4);
+  const [m, t, left] = [variable("m"), variable("t"), variable("left")];
+  const spread = (at: number): Expr => bitcast(form === "planes" ? "i8x16" : "i16x8", splat("i32x4", load("i32", ptr("xp"), at)));
+  const step: Stmt[] = [
+    let_("xp", advance(ptr("row"), load(reach.taps === 2 ? "u16" : "i32", ptr("ip")))),
+    let_("x0", spread(0)),
+    let_("x1", spread(4)),
+    ...vectors.flatMap((v) => products(form, v)),
+    set("wp", advance(ptr("wp"), i32(WORD * features))),
+    set("ip", advance(ptr("ip"), i32(reach.taps))),
+  ];
+  let kept = 0;
+  const stores = vectors.flatMap((v): Stmt[] => {
+    const body: Stmt[] = [];
+    const keep = (e: Expr): Expr => {
+      if (e.kind === "var" || e.kind === "const") return e;
+      const n = `t${kept++}`;
+      body.push(let_(n, e));
+      return variable(n, e.type);
+    };
+    const site = { coords: [t, add(m, i32(4 * v))], offset: variable("to"), displacement: 16 * v, lanes: 4, axis: 1 } as const;
+    const scale = load("f32x4", advance(ptr("scales"), times(m, 4)), 16 * v);
+    const scaled = keep(mul(mul(cast("f32x4", totalOf(form, v)), variable("sx", "f32x4")), scale));
+    const value = epilogue.apply(scaled, site, keep);
+    return [...body, store("f32x4", advance(ptr("y"), variable("to")), value, 16 * v)];
+  });
+  const row: Stmt[] = [
+    let_("row", advance(ptr("words"), times(t, reach.row))),
+    let_("wp", ptr("w")),
+    let_("ip", ptr("i")),
+    let_("end", advance(ptr("i"), times(left, reach.taps))),
+    ...vectors.flatMap((v) => startSums(form, v)),
+    if_(compare("gt", left, i32(0)), [repeat(step, compare("ne", ptr("ip"), ptr("end")))]),
+    let_("sx", splat("f32x4", load("f32", advance(ptr("scale"), times(t, 4))))),
+    let_("to", add(add(times(t, output.strides[0]!), times(m, 4)), i32(output.offset))),
+    ...stores,
+  ];
+  const group: Stmt[] = [
+    let_("left", load("u16", ptr("c"))),
+    for_("t", i32(0), i32(x.shape[0]!), row),
+    set("w", advance(ptr("w"), times(left, WORD * features))),
+    set("i", advance(ptr("i"), times(left, reach.taps))),
+    set("c", advance(ptr("c"), i32(2))),
+  ];
+  return {
+    name: `${spec.name}_by${features}`,
+    params: [...params, { name: "first", type: "i32" }, { name: "end_m", type: "i32" }, ...epilogue.params],
+    body: [
+      let_("w", ptr("weights")),
+      let_("i", ptr("taps")),
+      let_("c", ptr("counts")),
+      for_("m", variable("first"), variable("end_m"), group, features),
+    ],
+  };
+}
+
+/** The streams of lists of words of which there are `across` in a row. */
+function listStreams(l: Lists, across: number, taps: 2 | 4): readonly Stream[] {
+  const columns = across <= 256 ? Uint8Array.from(l.words) : l.words;
+  return [
+    stream("weights", { kind: "bytes", bytes: new Uint8Array(l.weights.buffer) }),
+    stream("taps", { kind: "indices", columns, expanded: taps === 2 ? "u16" : "u32", bound: across, radix: [[across, WORD_BYTES]] }),
+    stream("counts", { kind: "counts", counts: l.counts, expanded: "u16", total: l.words.length }),
+  ];
+}
+
+/** Undefined where inputs are no whole vectors, features no whole fours, or values lie in another way than row by row. */
+export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
+  const { x, scale, output, name } = spec;
+  const [rows, depth] = x.shape as [number, number];
+  const features = output.shape[1]!;
+  const packed = x.dtype === "i32" && x.strides[1] === 4 && x.strides[0] === 4 * depth && x.offset === 0 && scale.offset === 0;
+  if (spec.limit > 32767 || depth % LANES !== 0 || depth > MOST_DEPTH || features % 4 !== 0 || !packed || output.strides[1] !== 4)
+    return undefined;
+  const form: Form = spec.target.byteDots === true ? "planes" : "wide";
+  const reach: Reach = { taps: 2 * depth <= 65536 ? 2 : 4, row: 2 * depth };
+  const lists = wordLists(spec.weights, features, depth, spec.group ?? 8, spec.group === undefined, PIECES);
+  const streams: readonly Stream[] = [
+    ...listStreams(lists, depth / WORD, reach.taps),
+    stream("scales", floats(spec.scales)),
+    ...(form === "planes" ? [stream("starts", { kind: "bytes", bytes: startsOf(spec) })] : []),
+  ];
+  const words: PointerParam = { name: "words", type: "ptr", access: "readwrite", bytes: 2 * rows * depth };
+  const own: readonly Param[] = [
+    pointer("scale", "read", scale.bytes),
+    pointer("y", "readwrite", output.bytes),
+    words,
+    ...streams.map((s) => s.param),
+  ];
+  const prepare = prepareFunction(spec, form);
+  const sizes = [...new Set(lists.parts.map((p) => p.features))];
+  const functions = new Map(sizes.map((n) => [n, partFunction(spec, form, n, reach, own)]));
+  const argument = (p: Param): Expr => variable(p.name, p.type);
+  const call = (p: Part): Stmt => {
+    const from = new Map([
+      ["weights", p.byte],
+      ["taps", reach.taps * p.word],
+      ["counts", 2 * p.group],
+    ]);
+    const pointers = own.map((q) => advance(argument(q), i32(from.get(q.name) ?? 0)));
+    return callStmt(functions.get(p.features)!.name, [...pointers, i32(p.first), i32(p.end), ...spec.epilogue.params.map(argument)]);
+  };
+  return {
+    kernel: "matmul_i16_i8_lists",
+    functions: [
+      prepare,
+      ...functions.values(),
+      {
+        name,
+        doc: `${rows} x ${depth} by words of ${features} features`,
+        params: [pointer("x", "read", x.bytes), ...own, ...spec.epilogue.params],
+        body: [
+          callStmt(prepare.name, [ptr("x"), ptr("words")]),
+          barrier,
+          ...lists.parts.map((p, k) => section(`part${k}`, [call(p)], 1 + p.words)),
+        ],
+      },
+    ],
+    entry: name,
+    bindings: [
+      { kind: "operand", operand: 0 },
+      { kind: "operand", operand: 1 },
+      { kind: "result", result: 0 },
+      { kind: "scratch", bytes: words.bytes, each: false },
+      ...streams.map((s): Binding => ({ kind: "packed", packed: s.packed })),
+      ...spec.epilogue.bindings,
+    ],
+    faults: [],
+    why:
+      `${lists.weights.length} of ${features * depth} small integers are in words of which some ${spec.group ?? 8} features have one, ` +
+      (form === "planes" ? "four products to a sum at once" : "two 16-bit products to a sum at once"),
+  };
+}

@@ -33,7 +33,7 @@ import { type Emitter, keyOf } from "./emitter.ts";
 import { identityOf } from "./identity.ts";
 import { NotVectorizable, PACKED_FOUR, VECTOR, VECTOR_BINARY, VECTOR_UNARY } from "./lanes.ts";
 import { decide } from "./range.ts";
-import { held, roundedLanes } from "./round.ts";
+import { boundedLanes, held, roundedLanes } from "./round.ts";
 
 type Env = ReadonlyMap<string, Expr>;
 
@@ -192,6 +192,7 @@ export class ElementLowering {
         if (s.type === "i32" && a.type === "f32x4")
           return (
             (this.#options.tame ? roundedLanes(a, node === this.#options.saturated, this.#options.loose === true) : undefined) ??
+            boundedLanes(a) ??
             cast("i32x4", a)
           );
         throw new NotVectorizable();

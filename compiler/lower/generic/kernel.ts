@@ -1,7 +1,7 @@
 // The generic lowering: a loop nest over a result's elements, from the meaning of the operators. Right for every op; fast for many.
 
 import type { Value } from "../../../ir/graph.ts";
-import { add, binary, extract, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
+import { add, binary, extract, i32, narrow, pointer, splat, store } from "../../../ir/kernel/build.ts";
 import { type Expr, type Func, isVector, MEMORY_BYTES, type MemoryType, type Param, type VectorType } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
@@ -98,15 +98,28 @@ function build(
     }
     const n = d as number;
     const whole = n - (n % 4);
-    const wideLoop = (i: Expr): void => {
-      // A loop of one round has no variable: name the lanes by a variable all the same.
-      const v = i.kind === "var" ? i : em.named("v", i);
-      const value = lowering((v as Expr & { kind: "var" }).name).value(u.roots[result]!, at(v));
-      const all = em.keep(isVector(value.type) ? value : splat(vectorType!, value));
-      if (apart) for (let lane = 0; lane < 4; lane++) put(at(add(v, i32(lane))), extract(all, lane));
-      else put(at(v), all, packed ?? vectorType);
-    };
-    em.loop("v", i32(0), i32(whole), 4, wideLoop, cost(1));
+    // Bytes are put together until they are a vector.
+    const many = packed && !apart ? n - (n % 16) : 0;
+    const wideLoop =
+      (vectors: 1 | 4) =>
+      (i: Expr): void => {
+        // A loop of one round has no variable: name the lanes by a variable all the same.
+        const v = i.kind === "var" ? i : em.named("v", i);
+        const wide = lowering((v as Expr & { kind: "var" }).name);
+        const four = (q: number): Expr => {
+          const value = wide.value(u.roots[result]!, at(q === 0 ? v : add(v, i32(4 * q))));
+          return em.keep(isVector(value.type) ? value : splat(vectorType!, value));
+        };
+        if (vectors === 4) {
+          const [a, b, c, d] = [four(0), four(1), four(2), four(3)];
+          return put(at(v), narrow(memory as "u8" | "i8", narrow("i16", a, b), narrow("i16", c, d)), "i8x16");
+        }
+        const all = four(0);
+        if (apart) for (let lane = 0; lane < 4; lane++) put(at(add(v, i32(lane))), extract(all, lane));
+        else put(at(v), all, packed ?? vectorType);
+      };
+    em.loop("v", i32(0), i32(many), 16, wideLoop(4), cost(4));
+    em.loop("v", i32(many), i32(whole), 4, wideLoop(1), cost(1));
     em.loop("i", i32(whole), i32(n), 1, (i) => point(at(i)), cost(1));
   };
   nest(

@@ -1,7 +1,7 @@
 // Rounding bounded floats to integers by one addition: in 2^23 .. 2^24 floats are the integers, and the last bits are the number's.
 
 import type { Node, Value } from "../../../ir/graph.ts";
-import { add, bitcast, f32, i32, max, min, splat, sub, unary } from "../../../ir/kernel/build.ts";
+import { add, bitcast, cast, f32, i32, max, min, splat, sub, unary } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 
@@ -38,6 +38,17 @@ export function roundedLanes(e: Expr, moderate: boolean, loose: boolean): Expr |
   const inside = moderate ? rounded.a : min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
   const whole = loose ? unary("round_even", inside) : inside;
   return sub(bitcast("i32x4", add(whole, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
+}
+
+/**
+ * `min(max(x, low), high)` (f32x4, constants) as an i32x4: the bounds are whole, so that they are as well kept by the integers, of which NaN
+ * becomes 0. Undefined where `e` is something else.
+ */
+export function boundedLanes(e: Expr): Expr | undefined {
+  const bounds = boundsOf(e);
+  if (!bounds || ![bounds.low, bounds.high].every(Number.isInteger) || bounds.low > 0 || bounds.high < 0) return undefined;
+  const lit = (n: number): Expr => splat("i32x4", i32(n));
+  return min(max(cast("i32x4", bounds.x), lit(bounds.low)), lit(bounds.high));
 }
 
 /** A product that no compiler fuses with a sum: the identity of numbers, by their bits. It must not be NaN. */

@@ -2,7 +2,7 @@
 // four elements of one row are in the lanes, whichever are neighbours in memory; softmax, norms, largest magnitudes.
 
 import type { Node, Value } from "../../../ir/graph.ts";
-import { add, binary, constant, extract, fma, i32, pointer, splat, store } from "../../../ir/kernel/build.ts";
+import { add, and, binary, bitcast, constant, extract, fma, i32, max, pointer, splat, store } from "../../../ir/kernel/build.ts";
 import type { Expr, Func, Param } from "../../../ir/kernel/types.ts";
 import { isVector } from "../../../ir/kernel/types.ts";
 import { isElementwise, type OpSet } from "../../../ir/op.ts";
@@ -135,6 +135,13 @@ function piece(f: Frame, lane: string | undefined, offset: number, known: Map<No
 
 const widened = (p: Piece, e: Expr): Expr => (p.wide && !isVector(e.type) ? splat("f32x4", e) : e);
 
+/** The largest of magnitudes along a row: their bits, as integers, have the same order, and one instruction compares them. */
+const isMagnitude = (f: Frame, n: Node): boolean => {
+  const { node } = n.inputs[0]!;
+  return f.lanes?.of === "row" && kindOf(n) === "max" && node.op === "abs" && node !== f.kept && f.u.nodes.includes(node);
+};
+const MAGNITUDE = 0x7fffffff;
+
 /** Adds what a piece holds at `at` to a reduction's accumulator. */
 function gather(f: Frame, n: Node, p: Piece, acc: { readonly read: Expr; assign(e: Expr): void }, at: readonly Expr[]): void {
   const x = n.inputs[0]!;
@@ -152,6 +159,10 @@ function gather(f: Frame, n: Node, p: Piece, acc: { readonly read: Expr; assign(
       );
     }) as [Expr, Expr];
     return acc.assign(fma(a, b, acc.read));
+  }
+  if (p.wide && isMagnitude(f, n)) {
+    const bits = bitcast("i32x4", widened(p, p.lowering.value(x.node.inputs[0]!, at)));
+    return acc.assign(max(acc.read, and(bits, splat("i32x4", i32(MAGNITUDE)))));
   }
   const value = widened(p, p.lowering.value(x, at));
   if (x.node === f.kept) put(f, p, at, value);
@@ -220,11 +231,13 @@ function along(f: Frame, axis: number, at: readonly Expr[]): void {
     });
   for (const r of f.reductions) {
     const identity = constant("f32", identityOf(kindOf(r), "f32"));
-    const sums = Array.from({ length: n >= 4 * VECTORS ? VECTORS : 1 }, () => em.mutable("acc", splat("f32x4", identity)));
+    const first = isMagnitude(f, r) ? splat("i32x4", i32(0)) : splat("f32x4", identity);
+    const sums = Array.from({ length: n >= 4 * VECTORS ? VECTORS : 1 }, () => em.mutable("acc", first));
     const rest = em.mutable("acc", identity);
     pass((pieces, here) => pieces.forEach((p, k) => gather(f, r, p, p.wide ? sums[k]! : rest, shifted(p, here, axis))));
     const combine = (a: Expr, b: Expr): Expr => binary(COMBINE[kindOf(r)], a, b);
-    const four = em.freeze(sums.map((s) => s.read).reduce(combine));
+    const all = sums.map((s) => s.read).reduce(combine);
+    const four = em.freeze(isMagnitude(f, r) ? bitcast("f32x4", all) : all);
     const lanes = [0, 1, 2, 3].map((lane) => extract(four, lane));
     known.set(r, em.freeze(combine(combine(combine(lanes[0]!, lanes[2]!), combine(lanes[1]!, lanes[3]!)), rest.read)));
     if (r.inputs[0]!.node === f.kept) waiting.add(f.kept);

@@ -84,13 +84,41 @@ function moderated(
   };
 }
 
+/** What sums of integers have in excess: those of the weights, along `axis`, times a zero point that a run gives. Undefined if out of range. */
+function excess(b: GraphBuilder, p: Product, axis: readonly number[], root: Value): Value | undefined {
+  const most = p.w.magnitudes.map((s) => 255 * s);
+  if (!inRange(p, most)) return undefined;
+  const { locs } = root.node;
+  const zero = b.value("reshape", [b.value("cast", [p.x.zero!], { to: "i32" }, locs)], { shape: [] });
+  return b.value("mul", [intConstant(b, p.w.sums, axis), zero], {}, locs);
+}
+
+/** A convolution by a zero point that a run gives: of the input in a frame of it, for what lies outside counts as zero. */
+function framed(b: GraphBuilder, p: Product, w: Value, bias: Value | undefined, root: Value): Value | undefined {
+  const { attrs, locs } = root.node;
+  const all = attrs.pads as readonly number[];
+  const n = all.length / 2;
+  const more = excess(
+    b,
+    p,
+    shapeOf(root).map((d, k) => (k === 1 ? d : 1)),
+    root,
+  );
+  if (!more || bias) return undefined;
+  const zero = b.value("reshape", [b.value("cast", [p.x.zero!], { to: "u8" }, locs)], { shape: [] });
+  const frame = { mode: "constant", begins: [0, 0, ...all.slice(0, n)], ends: [0, 0, ...all.slice(n)] };
+  const x = all.every((d) => d === 0) ? p.x.integers : b.value("pad", [p.x.integers, zero], frame, locs);
+  const sums = b.value("conv", [x, b.constant(p.w.tensor, { loc: w.node.locs })], { ...attrs, pads: all.map(() => 0) }, locs);
+  return scaled(b, b.value("sub", [sums, more], {}, locs), p.scales, 1, root);
+}
+
 const convolutions: Rule = rule("conv of integers and scales -> conv of integers, then scales", op("conv"), (_, b, root) => {
   const [x, w, bias] = root.node.inputs as [Value, Value, Value?];
   if (!isStatic(root.type) || (root.type.dtype !== "f32" && root.type.dtype !== "i32")) return undefined;
   const p = productOf(b, x, w, 0);
-  // What lies outside the input must be known, for it counts as the zero point there.
-  const zero = p && (p.x.zero ? splatOf(b, p.x.zero) : 0);
-  if (!p || zero === undefined || root.node.attrs.fill !== undefined) return undefined;
+  if (!p || root.node.attrs.fill !== undefined) return undefined;
+  const zero = p.x.zero ? splatOf(b, p.x.zero) : 0;
+  if (zero === undefined) return framed(b, p, w, bias, root);
   const steps = stepsOfBias(b, bias, p);
   const biases = (steps ?? new Float64Array(p.w.sums.length)).map((s, m) => s - zero * p.w.sums[m]!);
   if (!inRange(p, biases)) return undefined;
@@ -120,16 +148,8 @@ const products: Rule = rule("matmul of integers and scales -> matmul of integers
     if (!inRange(p, start)) return undefined;
     return scaled(b, known === 0 ? sums : b.value("add", [sums, intConstant(b, start, [n])], {}, locs), p.scales, axis, root);
   }
-  if (
-    !inRange(
-      p,
-      p.w.magnitudes.map((s) => 255 * s),
-    )
-  )
-    return undefined;
-  const zero = b.value("cast", [p.x.zero!], { to: "i32" }, locs);
-  const centre = b.value("mul", [intConstant(b, p.w.sums, [n]), b.value("reshape", [zero], { shape: [] })], {}, locs);
-  return scaled(b, b.value("sub", [sums, centre], {}, locs), p.scales, axis, root);
+  const more = excess(b, p, [n], root);
+  return more && scaled(b, b.value("sub", [sums, more], {}, locs), p.scales, axis, root);
 });
 
 /** Operators that keep positive factors: f(c x) = c f(x), constants of theirs multiplied too. */

@@ -2,10 +2,10 @@
 
 import type { GraphBuilder, Value } from "../../ir/graph.ts";
 import { any, as, op, type Rule, rule } from "../../ir/rewrite.ts";
-import { transposed } from "../../ir/tensor.ts";
+import { elementCount, transposed } from "../../ir/tensor.ts";
 import { isStatic, rank, sameType } from "../../ir/types.ts";
 import { reshaped, splatOf } from "./constants.ts";
-import { shifted, shiftedZero } from "./integers.ts";
+import { shifted, shiftedZero, stepsOf } from "./integers.ts";
 
 const perTensor = (q: Value): boolean => rank(q.node.inputs[1]!.type) === 0;
 
@@ -75,6 +75,23 @@ export const quantizedMoves: readonly Rule[] = [
       return dequantized(b, moved, q);
     },
   ),
+  rule("view of dequantize(x) by axis -> dequantize of the view", op("reshape", as("q", op("dequantize"))), ({ q }, b, root) => {
+    const x = q.node.inputs[0]!;
+    if (perTensor(q) || q.node.attrs.block !== 0 || !isStatic(root.type) || !isStatic(x.type)) return undefined;
+    const [from, to] = [x.type.shape, root.type.shape] as readonly (readonly number[])[];
+    const axis = q.node.attrs.axis as number;
+    const before = elementCount(from!.slice(0, axis));
+    const own = to!.findIndex((d, k) => d === from![axis] && elementCount(to!.slice(0, k)) === before);
+    if (own < 0) return undefined;
+    return dequantized(b, reshaped(b, x, to!), q, { ...q.node.attrs, axis: own });
+  }),
+  rule("view of (integers less a zero point) -> the view's, less it", op("reshape", any("x")), ({ x }, b, root) => {
+    const s = x.type.dtype === "i32" && isStatic(root.type) ? stepsOf(x) : undefined;
+    if (!s || s.integers.node.op === "const") return undefined;
+    const { locs } = root.node;
+    const moved = b.value("cast", [reshaped(b, s.integers, root.type.shape as readonly number[])], { to: "i32" }, locs);
+    return s.zero ? b.value("sub", [moved, reshaped(b, s.zero, [])], {}, locs) : moved;
+  }),
   rule("concat of dequantize with the same steps -> dequantize of the concat", op("concat"), (_, b, root) => {
     const [first, ...rest] = root.node.inputs;
     if (first?.node.op !== "dequantize" || !perTensor(first) || !rest.every((v) => v.node.op === "dequantize" && sameSteps(v, first)))

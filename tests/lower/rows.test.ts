@@ -102,6 +102,7 @@ describe.each<readonly [readonly number[], readonly number[]]>([
   test.each<readonly [string, (b: GraphBuilder, x: Value) => Value]>([
     ["the largest magnitude", (b, x) => reduced("max", axes)(b, b.value("abs", [x]))],
     ["the smallest", reduced("min", axes)],
+    ["the smallest, without the axes", (b, x) => b.value("relu", [b.value("reduce", [x], { op: "min", axes, keepdims: false })])],
     ["its inverse", (b, x) => b.value("div", [part(b, shape, axes), b.value("relu", [reduced("max", axes)(b, x)])])],
     ["a mean and what follows", (b, x) => b.value("mul", [reduced("sum", axes)(b, b.value("mul", [x, x])), part(b, shape, axes)])],
   ])("%s", (_, make) => {

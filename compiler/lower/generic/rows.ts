@@ -26,7 +26,7 @@ export interface Rows {
   readonly reductions: readonly Node[];
   /** The axes that they run over. */
   readonly axes: readonly number[];
-  /** Whether the result is a number for each row, not rows. */
+  /** Whether the result is a number for each row, not rows; then the reduced axes may be gone. */
   readonly few: boolean;
 }
 
@@ -39,9 +39,10 @@ export function rowsOf(u: Unit, ops: OpSet): Rows | undefined {
   if (!values.every((v) => isStatic(v.type) && sizes(v).every((d) => d > 0))) return undefined;
   const { shape } = reductions[0]!.inputs[0]!.type;
   const few = reductions[0]!.results[0]!.type.shape;
+  const keeps = reductions[0]!.attrs.keepdims === true;
   const fits = reductions.every(
     (n) =>
-      n.attrs.keepdims === true &&
+      (n.attrs.keepdims === true || reductions.length === 1) &&
       n.results[0]!.type.dtype === "f32" &&
       sameShape(n.inputs[0]!.type.shape, shape) &&
       sameShape(n.results[0]!.type.shape, few),
@@ -50,9 +51,9 @@ export function rowsOf(u: Unit, ops: OpSet): Rows | undefined {
     const own = n.results[0]!.type.shape;
     return n.op === "reduce" || (isElementwise(ops.get(n.op)!) && (sameShape(own, shape) || sameShape(own, few)));
   });
-  const axes = shape.flatMap((d, axis) => (d !== few[axis] ? [axis] : []));
+  const axes = keeps ? shape.flatMap((d, axis) => (d !== few[axis] ? [axis] : [])) : (reductions[0]!.attrs.axes as readonly number[]);
   const isFew = !sameShape(root!.type.shape, shape);
-  return fits && plain && (isFew || root!.node.op !== "reduce") ? { reductions, axes, few: isFew } : undefined;
+  return fits && plain && (isFew || (keeps && root!.node.op !== "reduce")) ? { reductions, axes, few: isFew } : undefined;
 }
 
 const COSTLY: ReadonlySet<string> = new Set(["exp", "log", "div", "sqrt", "pow", "tanh", "erf", "sigmoid", "gelu"]);
@@ -244,7 +245,8 @@ function along(f: Frame, axis: number, at: readonly Expr[]): void {
   }
   if (f.few) {
     const one = piece(f, undefined, 0, known, waiting);
-    return put(f, one, at, one.lowering.value(f.u.roots[0]!, at));
+    const kept = f.out.shape.length < at.length ? at.filter((_, k) => !f.axes.includes(k)) : at;
+    return put(f, one, kept, one.lowering.value(f.u.roots[0]!, kept));
   }
   pass((pieces, here) => {
     for (const p of pieces) put(f, p, shifted(p, here, axis), widened(p, p.lowering.value(f.u.roots[0]!, shifted(p, here, axis))));

@@ -18,6 +18,7 @@ const MODELS = [
 ];
 const SCHEMES = [
   { scheme: "int8" },
+  { scheme: "int8", activations: "dynamic" },
   { scheme: "int8", range: "mse" },
   { scheme: "int8", block: "tensor", correct: true },
   { scheme: "int4-weights", compensate: false },
@@ -26,9 +27,10 @@ const SCHEMES = [
   { scheme: "int4", correct: true },
 ];
 
-const nameOf = ({ scheme, block, range, compensate, correct }) =>
+const nameOf = ({ scheme, activations, block, range, compensate, correct }) =>
   [
     scheme,
+    ...(activations ? [activations] : []),
     ...(block ? [`per ${block}`] : []),
     ...(range ? [range] : []),
     ...(compensate === false ? ["rounded to nearest"] : []),

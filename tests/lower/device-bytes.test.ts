@@ -101,6 +101,40 @@ describe("what lies around products", () => {
   );
 });
 
+describe("steps that a run gives", () => {
+  const cases: readonly (readonly [string, readonly string[], Build])[] = [
+    [
+      "a scale for each row",
+      ["matmul_u8_tiled"],
+      (s) => {
+        const sums = s.op("cast", [product(s, [7, 30, 33])], { to: "f32" });
+        const scales = s.input("f32", [7, 1], [3, 0.125, 1e-3, 7, 5e4, 0, 0.3]);
+        return s.op("mul", [s.op("mul", [sums, s.constant("f32", [], [0.01])]), scales]);
+      },
+    ],
+    [
+      "a frame of the zero point",
+      ["pad_u8", "cast_i32", "mul_i32", "conv_u8_tiled"],
+      (s) => {
+        const z = s.input("u8", [], [97]);
+        const x = s.op("pad", [bytes(s, [1, 8, 5, 6]), z], { mode: "constant", begins: [0, 0, 1, 1], ends: [0, 0, 1, 0] });
+        const of = s.constant(
+          "i32",
+          [1, 12, 1, 1],
+          Array.from({ length: 12 }, (_, i) => 31 * i - 170),
+        );
+        const excess = s.op("mul", [of, s.op("cast", [z], { to: "i32" })]);
+        return s.op("sub", [s.op("conv", [x, weights(s, [12, 8, 3, 3])], attrs(0)), excess]);
+      },
+    ],
+  ];
+  for (const [name, kernels, build] of cases) test(name, () => checkDevice(deviceCase(build), kernels, "exact"));
+  testOnDriver(
+    cases.map(([, , build]) => build),
+    "exact",
+  );
+});
+
 describe("products of floats that end in bytes", () => {
   // Small integers, so that sums are exact in any order.
   const whole = (shape: readonly number[]): number[] =>

@@ -39,6 +39,24 @@ function check(text: string, inputs?: Tensor[]): void {
   }
 }
 
+test("rounding of any floats to bytes, sixteen at once, four, and one", () => {
+  const odd = [Number.NaN, -Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3e38, -3e38, 2 ** 31, -(2 ** 31), 1e-40, -0];
+  const near = [0.5, 1.5, 2.5, 126.5, 127.5, 128.5, 254.5, 255.5, 256.5, 0.49999997].flatMap((x) => [x, -x]);
+  const far = [2 ** 21 + 0.5, 2 ** 22, 2 ** 22 + 0.5, 2 ** 23 - 0.5, 1.5 * 2 ** 23, 2 ** 24].flatMap((x) => [x, -x]);
+  const x = tensorOf("f32", [55], [...odd, ...near, ...far, ...Array.from({ length: 13 }, (_, i) => 37.3 * (i - 6))]);
+  for (const [to, zero] of [
+    ["u8", 0],
+    ["u8", 128],
+    ["i8", -7],
+  ] as const) {
+    const given = [x, tensorOf(to, [], [zero])];
+    const rounded = (z: string): string => `%q = quantize(%x, %s, ${z}) {axis: 0, block: 0, to: "${to}"} : ${to}[55]\n return %q\n }`;
+    const one = `%s = const() {data: [1]} : f32[]`;
+    check(`graph @known(%x: f32[55]) {\n ${one}\n %z = const() {data: [${zero}]} : ${to}[]\n ${rounded("%z")}`, given.slice(0, 1));
+    check(`graph @given(%x: f32[55], %z: ${to}[]) {\n ${one}\n ${rounded("%z")}`, given);
+  }
+});
+
 test("elementwise chains with broadcasting, a vector body and a scalar tail", () => {
   check(`graph @g(%x: f32[2,3,7], %y: f32[3,1], %z: f32[7]) {
     %0 = add(%x, %y) : f32[2,3,7]

@@ -189,12 +189,11 @@ export class ElementLowering {
         if (!isVector(a.type)) return cast(s.type, a);
         // Whole numbers may come as floats.
         if (s.type === "f32" && s.a.type === "i32") return a.type === "i32x4" ? cast("f32x4", a) : a;
-        if (s.type === "i32" && a.type === "f32x4")
-          return (
-            (this.#options.tame ? roundedLanes(a, node === this.#options.saturated, this.#options.loose === true) : undefined) ??
-            boundedLanes(a) ??
-            cast("i32x4", a)
-          );
+        if (s.type === "i32" && a.type === "f32x4") {
+          const { tame = false, loose = false, saturated } = this.#options;
+          const exact = roundedLanes(a, { tame, moderate: tame && node === saturated, loose });
+          return exact ?? (loose ? undefined : boundedLanes(a)) ?? cast("i32x4", a);
+        }
         throw new NotVectorizable();
       }
       case "bitcast": {

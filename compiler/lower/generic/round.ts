@@ -1,7 +1,7 @@
 // Rounding bounded floats to integers by one addition: in 2^23 .. 2^24 floats are the integers, and the last bits are the number's.
 
 import type { Node, Value } from "../../../ir/graph.ts";
-import { add, bitcast, cast, f32, i32, max, min, splat, sub, unary } from "../../../ir/kernel/build.ts";
+import { add, and, bitcast, cast, compare, f32, i32, max, min, splat, sub, unary } from "../../../ir/kernel/build.ts";
 import type { Expr } from "../../../ir/kernel/types.ts";
 import type { Tensor } from "../../../ir/tensor.ts";
 
@@ -21,23 +21,33 @@ function boundsOf(e: Expr): { readonly x: Expr; readonly low: number; readonly h
   return low === undefined || high === undefined || low < -LARGEST || high > LARGEST ? undefined : { x: e.a.a, low, high };
 }
 
+export interface Rounding {
+  /** Whether x is known not to be NaN. */
+  readonly tame: boolean;
+  /** Whether the sum is known to be below 2^21, and its store saturates: the bounds are left out. */
+  readonly moderate: boolean;
+  /** Whether x may be a sum that would be reordered with the addition, and comparisons with itself be left out. */
+  readonly loose: boolean;
+}
+
 /**
- * `min(max(round_even(x) + zero, low), high)` (f32x4, constants) as an i32x4, or undefined where `e` is something else. x must not be NaN.
- * Rounding and the bounds, being integers, may change places; ties go to even, as the middle is. Where the sum is known to be `moderate`
- * (below 2^21) and its store saturates, the bounds are left out. `loose`: x may be a sum that would be reordered with the addition.
+ * `min(max(round_even(x) + zero, low), high)` (f32x4, constants) as an i32x4, or undefined where `e` is something else. Ties go to even, as
+ * the middle is. The bounds are kept by the sum's bits: what is further from the middle has larger or smaller ones, or negative ones below 0.
  */
-export function roundedLanes(e: Expr, moderate: boolean, loose: boolean): Expr | undefined {
+export function roundedLanes(e: Expr, { tame, moderate, loose }: Rounding): Expr | undefined {
   const bounds = boundsOf(e);
-  if (!bounds) return undefined;
+  if (!bounds || (loose && !tame)) return undefined;
   const { x, low, high } = bounds;
   const shifted = x.kind === "binary" && x.op === "add" ? constantOf(x.b) : 0;
   const rounded = x.kind === "binary" && x.op === "add" ? x.a : x;
   if (shifted === undefined || ![shifted, low, high].every(Number.isInteger)) return undefined;
   if (Math.abs(shifted) > LARGEST || rounded.kind !== "unary" || rounded.op !== "round_even") return undefined;
-  const lit = (n: number): Expr => splat("f32x4", f32(n));
-  const inside = moderate ? rounded.a : min(max(rounded.a, lit(low - shifted)), lit(high - shifted));
-  const whole = loose ? unary("round_even", inside) : inside;
-  return sub(bitcast("i32x4", add(whole, lit(MIDDLE))), splat("i32x4", i32(MIDDLE_BITS - shifted)));
+  const lit = (n: number): Expr => splat("i32x4", i32(MIDDLE_BITS - shifted + n));
+  const whole = loose ? unary("round_even", rounded.a) : rounded.a;
+  const bits = bitcast("i32x4", add(whole, splat("f32x4", f32(MIDDLE))));
+  const steps = sub(moderate ? bits : min(max(bits, lit(low)), lit(high)), lit(0));
+  // NaN becomes 0.
+  return tame ? steps : and(steps, compare("eq", rounded.a, rounded.a));
 }
 
 /**

@@ -1,6 +1,6 @@
 // What a backend is to the compiler: a printer of kernel programs, with what its targets can do.
 
-import type { Program, VectorType } from "../ir/kernel/types.ts";
+import type { ByteReading, Program, VectorType } from "../ir/kernel/types.ts";
 import type { UnaryOp } from "../ir/scalar/types.ts";
 import type { Schedule } from "../runtime/artifact.ts";
 import type { BlockRate } from "./cost/device.ts";
@@ -39,10 +39,10 @@ export interface Capabilities {
   readonly wholeFma?: boolean;
   /** `dot4` in one instruction; elsewhere it becomes four multiplies. */
   readonly dot4?: boolean;
-  /** `dot_bytes` in one instruction, exact; elsewhere products of bytes are taken in 16 bits. */
-  readonly byteDots?: boolean;
-  /** `dot_pairs` in one instruction, exact where sums stay within 16 bits. */
-  readonly bytePairs?: boolean;
+  /** `dot_bytes` in one instruction, exact, and how it reads second operands; elsewhere products of bytes are taken in 16 bits. */
+  readonly byteDots?: ByteReading | undefined;
+  /** `dot_pairs` in one instruction, exact where sums stay within 16 bits: of any bytes, or of second operands that are small. */
+  readonly bytePairs?: "unsigned" | "small" | undefined;
   /**
    * Functions that the target computes itself, out of `round_even` to `erf` and the float `rem`, `pow` and `atan2`; others call functions of
    * ours, in kernel IR. Every target has `neg`, `abs`, `not`, `sqrt`, `floor`, `ceil` and `trunc`, and no target integer powers.

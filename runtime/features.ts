@@ -71,7 +71,7 @@ const byteDot = (a: number, b: number, dot: readonly number[]): readonly number[
   ];
 };
 
-/** Products of signed bytes by unsigned ones, and so many of them added up, that are exact where there is no saturation on the way. */
+/** Products of bytes, and so many of them added up, that are exact where second operands are read as meant and nothing saturates. */
 const PRODUCTS: Readonly<Record<string, { readonly dot: readonly number[]; readonly of: number; readonly bytes: readonly number[][] }>> = {
   "byte-dots": {
     dot: FOURS,
@@ -80,6 +80,23 @@ const PRODUCTS: Readonly<Record<string, { readonly dot: readonly number[]; reado
       [127, 255],
       [-128, 255],
       [3, 127],
+    ],
+  },
+  "signed-byte-dots": {
+    dot: FOURS,
+    of: 4,
+    bytes: [
+      [127, -128],
+      [-127, -128],
+      [-3, 127],
+    ],
+  },
+  "small-byte-pairs": {
+    dot: PAIRS,
+    of: 2,
+    bytes: [
+      [127, 127],
+      [-128, 127],
     ],
   },
   "byte-pairs": {
@@ -96,7 +113,7 @@ const PRODUCTS: Readonly<Record<string, { readonly dot: readonly number[]; reado
 function hasProducts(feature: string): boolean {
   const { dot, of, bytes } = PRODUCTS[feature]!;
   const exact = ([a, b]: readonly number[]): boolean => {
-    const module = new WebAssembly.Module(new Uint8Array(byteDot(a! & 255, b!, dot)));
+    const module = new WebAssembly.Module(new Uint8Array(byteDot(a! & 255, b! & 255, dot)));
     return (new WebAssembly.Instance(module).exports["f"] as () => number)() === of * a! * b!;
   };
   try {
@@ -110,7 +127,7 @@ function hasProducts(feature: string): boolean {
 /** Features that were found; one that is missing may be switched on later. */
 const known = new Set<string>();
 
-/** Whether the engine has `feature`: "wasm", "simd", "relaxed-simd", "byte-dots", "byte-pairs" or "threads" (with SharedArrayBuffer); others it does not have. */
+/** Whether the engine has `feature`: "wasm", "simd", "relaxed-simd", "byte-dots", "signed-byte-dots", "byte-pairs", "small-byte-pairs" or "threads" (with SharedArrayBuffer); others it does not have. */
 export function hasFeature(feature: string): boolean {
   if (typeof WebAssembly === "undefined") return false;
   if (feature === "wasm") return true;

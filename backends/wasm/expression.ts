@@ -1,5 +1,6 @@
 // Prints kernel expressions as folded WebAssembly text.
 
+import type { Capabilities } from "../../compiler/backend.ts";
 import {
   type Expr,
   isPacked,
@@ -38,8 +39,8 @@ export interface Printer {
   /** Whether relaxed SIMD may be used. */
   readonly relaxed: boolean;
   /** Whether the relaxed dot product of bytes takes its second operand as unsigned, and is exact. */
-  readonly byteDots: boolean;
-  readonly bytePairs: boolean;
+  readonly byteDots: Capabilities["byteDots"];
+  readonly bytePairs: Capabilities["bytePairs"];
   /** Where vectors of equal constants are loaded from, if not part of the code. */
   readonly constants: ConstantTable | undefined;
   /** A fresh local. */
@@ -333,10 +334,10 @@ export function printExpression(e: Expr, p: Printer): string {
     case "dot4":
       throw errors.notLegal(p.func, "a dot4");
     case "dot_bytes":
-      if (!p.byteDots) throw errors.notLegal(p.func, "dot_bytes");
+      if (p.byteDots !== e.read) throw errors.notLegal(p.func, `dot_bytes of ${e.read} ones`);
       return `(i32x4.relaxed_dot_i8x16_i7x16_add_s ${print(e.a)} ${print(e.b)} ${print(e.c)})`;
     case "dot_pairs":
-      if (!p.bytePairs) throw errors.notLegal(p.func, "dot_pairs");
+      if (p.bytePairs === undefined || (p.bytePairs === "small" && !e.small)) throw errors.notLegal(p.func, "dot_pairs");
       return `(i16x8.relaxed_dot_i8x16_i7x16_s ${print(e.a)} ${print(e.b)})`;
     case "narrow":
       return `(${e.type}.narrow_${e.to === "i16" ? "i32x4_s" : `i16x8_${e.to === "u8" ? "u" : "s"}`} ${print(e.a)} ${print(e.b)})`;

@@ -1,5 +1,6 @@
 // Prints a kernel program as one WebAssembly text module: a function each, memory imported, `run` exported.
 
+import type { Capabilities } from "../../compiler/backend.ts";
 import { type Func, isPacked, type Program, type Stmt } from "../../ir/kernel/types.ts";
 import { visitStatements } from "../../ir/kernel/walk.ts";
 import { type ConstantTable, createConstantTable } from "./constants.ts";
@@ -72,11 +73,7 @@ function printStatement(s: Stmt, b: Block): string {
 
 const printBody = (body: readonly Stmt[], b: Block): string => body.map((s) => printStatement(s, b)).join("");
 
-export function printFunction(
-  func: Func,
-  { relaxed, byteDots = false, bytePairs = false }: PrintOptions,
-  constants?: ConstantTable,
-): string {
+export function printFunction(func: Func, { relaxed, byteDots, bytePairs }: PrintOptions, constants?: ConstantTable): string {
   const locals: string[] = [];
   visitStatements(func.body, (s) => {
     if (s.kind === "let") locals.push(`(local $${s.name} ${wasmType(s.value.type)})`);
@@ -107,10 +104,10 @@ export function printFunction(
 
 export interface PrintOptions {
   readonly relaxed: boolean;
-  /** Whether dot products of bytes are one relaxed instruction, which takes its second operand as unsigned. */
-  readonly byteDots?: boolean;
-  /** Likewise for those of two bytes. */
-  readonly bytePairs?: boolean;
+  /** How the relaxed dot product of bytes reads its second operand, where it is exact. */
+  readonly byteDots?: Capabilities["byteDots"];
+  /** Likewise that of two bytes. */
+  readonly bytePairs?: Capabilities["bytePairs"];
   /** Whether vectors of equal constants are loaded from a table at the start of the memory. Default false: they are part of the code. */
   readonly constantsInMemory?: boolean;
   /** Whether teams of threads run it. Default false. */

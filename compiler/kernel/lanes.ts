@@ -146,7 +146,7 @@ export function splitter(name: Namer): Splitter {
       }
       case "dot_bytes": {
         const [a, b, c] = [lanes(e.a), lanes(e.b), lanes(e.c)];
-        const product = (i: number): Expr => k.mul(a[i]!, k.and(b[i]!, k.i32(255)));
+        const product = (i: number): Expr => k.mul(a[i]!, e.read === "unsigned" ? k.and(b[i]!, k.i32(255)) : b[i]!);
         return c.map((sum, i) => [0, 1, 2, 3].reduce((s, j) => k.add(s, product(4 * i + j)), sum));
       }
       case "dot_pairs": {

@@ -3,6 +3,7 @@
 import * as scalar from "../scalar/build.ts";
 import type { BinaryOp, CompareOp, NarrowType, ScalarType, UnaryOp } from "../scalar/types.ts";
 import {
+  type ByteReading,
   type Expr,
   isVector,
   LANE_TYPE,
@@ -71,8 +72,8 @@ export const wholeFma = (a: Expr, b: Expr, c: Expr): Expr => ({ ...(fma(a, b, c)
 export const dot = (a: Expr, b: Expr): Expr => ({ kind: "dot", type: "i32x4", a, b });
 export const dot4 = (a: Expr, b: Expr): Expr => ({ kind: "dot4", type: "i32", a, b });
 export const team = (of: TeamValue): Expr => ({ kind: "team", type: "i32", of });
-export const dotBytes = (a: Expr, b: Expr, c: Expr): Expr => ({ kind: "dot_bytes", type: "i32x4", a, b, c });
-export const dotPairs = (a: Expr, b: Expr): Expr => ({ kind: "dot_pairs", type: "i16x8", a, b });
+export const dotBytes = (a: Expr, b: Expr, c: Expr, read: ByteReading): Expr => ({ kind: "dot_bytes", type: "i32x4", read, a, b, c });
+export const dotPairs = (a: Expr, b: Expr, small = false): Expr => ({ kind: "dot_pairs", type: "i16x8", small, a, b });
 export const narrow = (to: "i16" | "i8" | "u8", a: Expr, b: Expr): Expr => ({
   kind: "narrow",
   type: to === "i16" ? "i16x8" : "i8x16",

@@ -204,7 +204,9 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
       return (frame) => {
         if (counts) counts.multiplyAdds += 16;
         const [x, y, z] = [a(frame) as number[], b(frame) as number[], c(frame) as number[]];
-        return z.map((sum, i) => [0, 1, 2, 3].reduce((s, k) => s + x[4 * i + k]! * (y[4 * i + k]! & 255), sum) | 0);
+        if (e.read === "signed") checkPairs(x, y);
+        const mask = e.read === "unsigned" ? 255 : -1;
+        return z.map((sum, i) => [0, 1, 2, 3].reduce((s, k) => s + x[4 * i + k]! * (y[4 * i + k]! & mask), sum) | 0);
       };
     }
     case "dot_pairs": {
@@ -213,6 +215,7 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
       return (frame) => {
         if (counts) counts.multiplyAdds += 16;
         const [x, y] = [a(frame) as number[], b(frame) as number[]];
+        if (e.small && y.some((b) => b < 0)) throw errors.badKernel("dot_pairs", "has a second operand above 127, which is not small");
         return [0, 2, 4, 6, 8, 10, 12, 14].map((i) => {
           const sum = x[i]! * (y[i]! & 255) + x[i + 1]! * (y[i + 1]! & 255);
           if (sum < -32768 || sum > 32767) throw errors.badKernel("dot_pairs", `adds two products up to ${sum}, which leaves 16 bits`);
@@ -236,6 +239,12 @@ export function compileExpr(e: Expr, scope: Scope): Evaluator {
     case "call":
       return scope.call(e.name, e.args);
   }
+}
+
+/** Two neighbours' products, added up before the others, must not leave 16 bits. */
+function checkPairs(x: readonly number[], y: readonly number[]): void {
+  for (let i = 0; i < x.length; i += 2)
+    if (x[i]! * y[i]! + x[i + 1]! * y[i + 1]! > 32767) throw errors.badKernel("dot_bytes", "adds 128^2 and 128^2, which leaves 16 bits");
 }
 
 const SATURATED = { i16: [-32768, 32767], i8: [-128, 127], u8: [0, 255] } as const;

@@ -68,10 +68,11 @@ export function printExpr(e: Expr, nested = false): string {
       return `fma(${list([e.a, e.b, e.c])})`;
     case "dot":
     case "dot4":
-    case "dot_pairs":
       return `${e.kind}(${list([e.a, e.b])})`;
+    case "dot_pairs":
+      return `dot_pairs${e.small ? ".small" : ""}(${list([e.a, e.b])})`;
     case "dot_bytes":
-      return `dot_bytes(${list([e.a, e.b, e.c])})`;
+      return `dot_bytes.${e.read}(${list([e.a, e.b, e.c])})`;
     case "narrow":
       return `narrow.${e.to}(${list([e.a, e.b])})`;
     case "team":

@@ -62,13 +62,16 @@ export type Expr =
   | { readonly kind: "dot"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
   /** The four signed bytes of `a` times those of `b`, added up; both are i32. */
   | { readonly kind: "dot4"; readonly type: "i32"; readonly a: Expr; readonly b: Expr }
-  /** The signed bytes of `a` times the unsigned ones of `b` (both i8x16), four neighbours added up, plus `c`; for targets with `byteDots`. */
-  | { readonly kind: "dot_bytes"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr; readonly c: Expr }
+  /**
+   * The signed bytes of `a` times those of `b` (both i8x16), which are `read` as they are by the target's `byteDots`, four neighbours added up,
+   * plus `c`. Of signed ones no sum of two leaves 16 bits: compilers of one engine differ in what becomes of (-128)^2 + (-128)^2.
+   */
+  | { readonly kind: "dot_bytes"; readonly type: "i32x4"; readonly read: ByteReading; readonly a: Expr; readonly b: Expr; readonly c: Expr }
   /**
    * The signed bytes of `a` times the unsigned ones of `b` (both i8x16), two neighbours added up; for targets with `bytePairs`. No sum leaves
-   * 16 bits: targets differ in what becomes of those that do.
+   * 16 bits: targets differ in what becomes of those that do. `small`: no byte of `b` is above 127, where targets differ, too.
    */
-  | { readonly kind: "dot_pairs"; readonly type: "i16x8"; readonly a: Expr; readonly b: Expr }
+  | { readonly kind: "dot_pairs"; readonly type: "i16x8"; readonly small: boolean; readonly a: Expr; readonly b: Expr }
   /** The lanes of `a`, then those of `b`, saturated to half their width: i32x4 to i16, i16x8 to i8 or u8. */
   | { readonly kind: "narrow"; readonly type: "i16x8" | "i8x16"; readonly to: "i16" | "i8" | "u8"; readonly a: Expr; readonly b: Expr }
   /**
@@ -79,6 +82,9 @@ export type Expr =
   | { readonly kind: "team"; readonly type: "i32"; readonly of: TeamValue }
   /** A call of a function that has a result. Such functions have no effect. */
   | { readonly kind: "call"; readonly type: ValueType; readonly name: string; readonly args: readonly Expr[] };
+
+/** As what bytes are taken. */
+export type ByteReading = "unsigned" | "signed";
 
 export type TeamValue = "rank" | "size" | "group" | "lanes";
 

@@ -74,27 +74,38 @@ describe.each(wasm.variants)("wasm:$name", (variant) => {
 
 it("names the files of variants apart", async () => {
   const p = v("arena", "ptr");
-  const bytes = k.store("i32x4", p, k.dotBytes(k.load("i8x16", p), k.load("i8x16", p), k.load("i32x4", p)));
+  const bytes = k.store("i32x4", p, k.dotBytes(k.load("i8x16", p), k.load("i8x16", p), k.load("i32x4", p), "unsigned"));
+  const signed = k.store("i32x4", p, k.dotBytes(k.load("i8x16", p), k.load("i8x16", p), k.load("i32x4", p), "signed"));
+  const small = k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p), true));
   const pairs = k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p)));
   const emitted = await Promise.all([
     wasm.emit(arenaProgram([bytes, pairs], 16), wasm.variants[0]!),
     wasm.emit(arenaProgram([pairs], 16), wasm.variants[0]!),
-    wasm.emit(arenaProgram([pairs], 16), wasm.variants[1]!),
+    wasm.emit(arenaProgram([signed, small], 16), wasm.variants[1]!),
+    wasm.emit(arenaProgram([pairs, small], 16), wasm.variants[2]!),
+    ...[0, 1, 2].map((i) => wasm.emit(arenaProgram([small], 16), wasm.variants[i]!)),
     ...wasm.variants.map((x) => wasm.emit(arenaProgram([], 0), x)),
     js.emit(arenaProgram([], 0), js.variants[0]!),
   ]);
   expect(emitted.map((e) => e.code)).toEqual([
     "model.relaxed-dots.wasm",
     "model.relaxed-pairs.wasm",
+    "model.relaxed-signed-dots.wasm",
     "model.relaxed-pairs.wasm",
+    "model.relaxed-small-pairs.wasm",
+    "model.relaxed-small-pairs.wasm",
+    "model.relaxed-small-pairs.wasm",
     // What takes no dot products of bytes is the next variant's.
+    "model.relaxed.wasm",
     "model.relaxed.wasm",
     "model.relaxed.wasm",
     "model.relaxed.wasm",
     "model.wasm",
     "kernels.js",
   ]);
-  expect(emitted.map((e) => e.uses ?? [])).toEqual([["byte-dots", "byte-pairs"], ["byte-pairs"], ["byte-pairs"], [], [], [], [], []]);
+  const uses = [["byte-dots", "byte-pairs"], ["byte-pairs"], ["signed-byte-dots", "small-byte-pairs"], ["byte-pairs", "small-byte-pairs"]];
+  const small3 = Array.from({ length: 3 }, () => ["small-byte-pairs"]);
+  expect(emitted.map((e) => e.uses ?? [])).toEqual([...uses, ...small3, [], [], [], [], [], []]);
 });
 
 describe("printed code", () => {

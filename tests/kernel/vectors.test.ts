@@ -3,7 +3,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import * as k from "../../ir/kernel/build.ts";
-import { type Expr, LANE_TYPE, LANES, LOADED, PACKED, type PackedType, type Stmt, type VectorType } from "../../ir/kernel/types.ts";
+import {
+  type ByteReading,
+  type Expr,
+  LANE_TYPE,
+  LANES,
+  LOADED,
+  PACKED,
+  type PackedType,
+  type Stmt,
+  type VectorType,
+} from "../../ir/kernel/types.ts";
 
 import type { BinaryOp, CompareOp, UnaryOp } from "../../ir/scalar/types.ts";
 import { hasFeature } from "../../runtime/features.ts";
@@ -99,9 +109,13 @@ const lanesOf = (t: VectorType, bytes: Uint8Array<ArrayBuffer>, at: number): str
 
 /** Targets without vectors take them apart; wasm has them where the engine is exact. */
 const takesPairs = ({ variant: { can } }: Target): boolean =>
-  can.vectors.length === 0 || (can.bytePairs === true && hasFeature("byte-pairs"));
-const takesBytes = ({ variant: { can } }: Target): boolean =>
-  can.vectors.length === 0 || (can.byteDots === true && hasFeature("byte-dots"));
+  can.vectors.length === 0 || (can.bytePairs === "unsigned" && hasFeature("byte-pairs"));
+const takesSmallPairs = ({ variant: { can } }: Target): boolean =>
+  can.vectors.length === 0 || (can.bytePairs !== undefined && hasFeature("small-byte-pairs"));
+const takesBytes =
+  (read: ByteReading) =>
+  ({ variant: { can } }: Target): boolean =>
+    can.vectors.length === 0 || (can.byteDots === read && hasFeature(read === "unsigned" ? "byte-dots" : "signed-byte-dots"));
 
 describe.each(targets)("$name", (target) => {
   it.each(TYPES)("computes on %s what the interpreter does", async (t) => {
@@ -249,9 +263,9 @@ it("sums of two products that leave 16 bits are no meaning", () => {
   expect(() => runInterpreter(program, new Uint8Array(48).fill(127, 0, 16).fill(255, 16, 32))).toThrow("64770, which leaves 16 bits");
 });
 
-it.each(targets.filter(takesBytes))("$name multiplies signed bytes by unsigned ones, to the last bit", async (target) => {
+it.each(targets.filter(takesBytes("unsigned")))("$name multiplies signed bytes by unsigned ones, to the last bit", async (target) => {
   const p = k.variable("arena", "ptr");
-  const dot = k.dotBytes(k.load("i8x16", p), k.load("i8x16", p, 16), k.load("i32x4", p, 32));
+  const dot = k.dotBytes(k.load("i8x16", p), k.load("i8x16", p, 16), k.load("i32x4", p, 32), "unsigned");
   const program = arenaProgram([k.store("i32x4", p, dot, 48)], 64);
   const start = new Uint8Array(64);
   start.set([127, 127, 127, 127, 128, 128, 128, 128, 1, 255, 3, 4, 0, 200, 0, 9]);
@@ -261,4 +275,44 @@ it.each(targets.filter(takesBytes))("$name multiplies signed bytes by unsigned o
   const of = (arena: Uint8Array): number[] => [...new Int32Array(arena.slice(48).buffer)];
   expect(of(runInterpreter(program, start.slice()).arena)).toEqual(sums);
   expect(of((await runOn(target, program, start.slice())).arena)).toEqual(sums);
+});
+
+it.each(targets.filter(takesBytes("signed")))("$name multiplies signed bytes, to the last bit", async (target) => {
+  const p = k.variable("arena", "ptr");
+  const dot = k.dotBytes(k.load("i8x16", p), k.load("i8x16", p, 16), k.load("i32x4", p, 32), "signed");
+  const program = arenaProgram([k.store("i32x4", p, dot, 48)], 64);
+  const start = new Uint8Array(64);
+  start.set([127, 127, 127, 127, 129, 129, 129, 129, 1, 255, 3, 4, 0, 200, 0, 9]);
+  start.set([128, 128, 128, 128, 128, 128, 128, 128, 9, 8, 128, 1, 77, 250, 0, 255], 16);
+  start.set(new Uint8Array(Int32Array.of(-5, 7, 2 ** 31 - 1, 0).buffer), 32);
+  const sums = [-4 * 127 * 128 - 5, 4 * 127 * 128 + 7, 2 ** 31 - 1 + 9 - 8 - 384 + 4, 56 * 6 - 9];
+  const of = (arena: Uint8Array): number[] => [...new Int32Array(arena.slice(48).buffer)];
+  expect(of(runInterpreter(program, start.slice()).arena)).toEqual(sums);
+  expect(of((await runOn(target, program, start.slice())).arena)).toEqual(sums);
+});
+
+it.each(targets.filter(takesSmallPairs))("$name multiplies signed bytes by small ones, in pairs", async (target) => {
+  const p = k.variable("arena", "ptr");
+  const program = arenaProgram([k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p, 16), true), 32)], 48);
+  const start = new Uint8Array(48);
+  start.set([127, 127, 128, 128, 1, 255, 3, 252, 0, 200, 0, 9, 100, 101, 102, 103]);
+  start.set([127, 127, 127, 127, 9, 8, 15, 1, 77, 15, 0, 126, 1, 2, 3, 4], 16);
+  const sums = [2 * 127 * 127, -2 * 128 * 127, 9 - 8, 45 - 4, -56 * 15, 9 * 126, 302, 718];
+  const of = (arena: Uint8Array): number[] => [...new Int16Array(arena.slice(32).buffer)];
+  expect(of(runInterpreter(program, start.slice()).arena)).toEqual(sums);
+  expect(of((await runOn(target, program, start.slice())).arena)).toEqual(sums);
+});
+
+it("sums of two signed products that leave 16 bits are no meaning", () => {
+  const p = k.variable("arena", "ptr");
+  const dot = k.dotBytes(k.load("i8x16", p), k.load("i8x16", p, 16), k.load("i32x4", p, 32), "signed");
+  expect(() => runInterpreter(arenaProgram([k.store("i32x4", p, dot, 48)], 64), new Uint8Array(64).fill(128, 0, 32))).toThrow(
+    "leaves 16 bits",
+  );
+});
+
+it("second operands above 127 are not small", () => {
+  const p = k.variable("arena", "ptr");
+  const program = arenaProgram([k.store("i16x8", p, k.dotPairs(k.load("i8x16", p), k.load("i8x16", p, 16), true), 32)], 48);
+  expect(() => runInterpreter(program, new Uint8Array(48).fill(1, 0, 16).fill(128, 16, 32))).toThrow("not small");
 });

@@ -87,8 +87,9 @@ const spread = (type: "i8x16" | "i16x8" | "i32x4", at: Expr, offset = 0): Expr =
 /** Sums of products of two bytes stay within 16 bits for activations up to this. */
 const MOST_BY_BYTES = 64;
 
-/** Two by four bits never leave 16 bits, however many of a block are added. */
-const inPairs = ({ target, bits, limit }: BlockProductSpec): boolean => target.bytePairs === true && (bits === 4 || limit <= MOST_BY_BYTES);
+/** Two by four bits never leave 16 bits, however many of a block are added; those of 8 may be above 127. */
+const inPairs = ({ target: { bytePairs }, bits, limit }: BlockProductSpec): boolean =>
+  bits === 4 ? bytePairs !== undefined : bytePairs === "unsigned" && limit <= MOST_BY_BYTES;
 
 /** Words of sums of x, from which each block's product begins: what the zero point makes of them, or they themselves where it varies. */
 function prepareFunction(spec: BlockProductSpec, s: Shape): Func {
@@ -156,7 +157,7 @@ function blockProducts(spec: BlockProductSpec, s: Shape, groups: number): Stmt[]
       const own = v(n, "i16x8");
       const shifts = s.pairs ? [0, 4] : four ? [0, 8, 4, 12] : [0, 8];
       const parts = shifts.map((by) => and(shifted(own, by), mask));
-      const terms = parts.map((part, k) => (s.pairs ? dotPairs(xs[k]!, bitcast("i8x16", part)) : dot(part, xs[k]!)));
+      const terms = parts.map((part, k) => (s.pairs ? dotPairs(xs[k]!, bitcast("i8x16", part), four) : dot(part, xs[k]!)));
       return [
         let_(n, weights(g, "i16x8")),
         set(

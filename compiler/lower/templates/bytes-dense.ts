@@ -7,8 +7,8 @@ import { memoryOf, type Storage } from "../storage.ts";
 import { type Lowered, noEpilogue, type Packed } from "../template.ts";
 import { byteDots, pairDots, type Start, sumsOf, type Tile } from "./bytes-dots.ts";
 import { framed, type Streams, streamsOf, sweepCall, sweepFunction } from "./bytes-frame.ts";
-import { type BytesShape, type BytesSpec, bytesShape } from "./bytes-spec.ts";
-import { cut, excessOf, GROUP, type Group, type Runs, runsOf } from "./bytes-weights.ts";
+import { asSummed, type BytesShape, type BytesSpec, bytesShape } from "./bytes-spec.ts";
+import { cut, GROUP, type Group, type Runs, runsOf, stored } from "./bytes-weights.ts";
 import { balanced } from "./tiles.ts";
 
 export type { BytesSpec } from "./bytes-spec.ts";
@@ -79,7 +79,7 @@ function tileFunction(
   { bytes, excess }: Way,
 ): Func {
   const { start, find } = startOf(spec, s, t, excess);
-  const d = (bytes ? byteDots : pairDots)(t, start);
+  const d = bytes ? byteDots(spec, t, start) : pairDots(t, start);
   const { pixels, size, lanes } = t;
   return sweepFunction(spec, s, streams, {
     ...{ name, pixels, size, lanes },
@@ -127,18 +127,18 @@ function chunksOf(bytes: boolean, vectors: number): readonly { readonly from: nu
 const registersOf = (spec: BytesSpec, bytes: boolean): number => spec.target.accumulators + (bytes ? 2 : 0);
 
 /**
- * Dense products of bytes with one group. Undefined where the layout or the padding of the operand is another. `gap` is what bytes between
- * channels are multiplied by.
+ * Dense products of bytes with one group. Undefined where the layout or the padding of the operand is another. `own`: all weights
+ * are the excess of another product, as is what bytes between channels are multiplied by; that one's first summands make up for how they are read.
  */
-export function bytesDense(spec: BytesSpec, gap = 0): Lowered | undefined {
-  const s = bytesShape(spec);
-  const size = MEMORY_BYTES[memoryOf(spec.output.dtype)];
-  if (!s || spec.groups !== 1 || s.to.channel !== size) return undefined;
-  const runs = runsOf(spec, s);
-  const fitting = excessOf(spec.weights);
-  const bytes = spec.target.byteDots === true && fitting !== undefined;
-  const { groups, weights } = cut(spec, s, runs, bytes, fitting, gap);
-  const excess = bytes && fitting !== 0 ? excessOfSums(spec, s, fitting) : undefined;
+export function bytesDense(given: BytesSpec, own?: number): Lowered | undefined {
+  const s = bytesShape(given);
+  const size = MEMORY_BYTES[memoryOf(given.output.dtype)];
+  if (!s || given.groups !== 1 || s.to.channel !== size) return undefined;
+  const runs = runsOf(given, s);
+  const { groups, values, sums } = cut(given, s, runs, own ?? 0);
+  const { packed: weights, excess: off, bytes } = stored(given, values);
+  const spec = bytes && own === undefined ? asSummed(given, sums) : given;
+  const excess = bytes && off ? excessOfSums(given, s, off) : undefined;
   const shared = mostEven<Shared>([
     ["rows", [{ count: s.ho, cost: 1 }]],
     ["groups", groups.map((g) => ({ count: g.count, cost: g.vectors }))],
@@ -162,7 +162,7 @@ export function bytesDense(spec: BytesSpec, gap = 0): Lowered | undefined {
           functions.push(tileFunction(spec, s, runs, t, streams, name, shared, { bytes, excess }));
         const m = from === 0 ? of : add(of, i32(4 * from));
         const tile = { name, size: width, beside: excess ? [excess.sums] : [] } as const;
-        return sweepCall(spec, s, tile, image, xs, { m, of, weights: add(i32(g.at), mul(i, i32(groupBytes(g)))) });
+        return sweepCall(spec, s, tile, image, xs, { m, of, weights: add(i32(g.at * width), mul(i, i32(groupBytes(g)))) });
       });
     });
     const each = [let_(`m${g.first}`, add(i32(g.first), mul(i, i32(4 * g.vectors)))), ...calls];

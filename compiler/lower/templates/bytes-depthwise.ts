@@ -21,7 +21,7 @@ import { sharedAxis } from "../split.ts";
 import { memoryOf } from "../storage.ts";
 import type { Lowered, Packed } from "../template.ts";
 import { count, framed, type Streams, type Sweep, streamsOf, sweepCall, sweepFunction } from "./bytes-frame.ts";
-import { type BytesShape, type BytesSpec, bytesShape, usesBytes } from "./bytes-spec.ts";
+import { asRead, asSummed, type BytesShape, type BytesSpec, bytesShape, readingOf, usesBytes, weightSums } from "./bytes-spec.ts";
 import { lanesOf } from "./bytes-store.ts";
 import { balanced } from "./tiles.ts";
 
@@ -68,7 +68,7 @@ function byteColumn(spec: BytesSpec, rowStep: number, quads: number): Column {
   const zero = splat("i8x16", i32(0));
   const pairs = [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23];
   const eight = (ky: number, displacement: number): Expr =>
-    ky < kh ? load("i8x16", variable("xt", "ptr"), displacement + ky * rowStep) : zero;
+    ky < kh ? asRead(spec, load("i8x16", variable("xt", "ptr"), displacement + ky * rowStep)) : zero;
   return {
     weights: count(kw).flatMap((kx) =>
       count(bands).flatMap((band) =>
@@ -94,7 +94,7 @@ function byteColumn(spec: BytesSpec, rowStep: number, quads: number): Column {
       }),
     add: (acc, quad, kx, prefix) => {
       const sum = count(bands).reduce<Expr>(
-        (a, band) => dotBytes(variable(name(kx, band, quad), "i8x16"), variable(`${prefix}q${band}_${quad}`, "i8x16"), a),
+        (a, band) => dotBytes(variable(name(kx, band, quad), "i8x16"), variable(`${prefix}q${band}_${quad}`, "i8x16"), a, readingOf(spec)),
         variable(acc, "i32x4"),
       );
       return set(acc, sum);
@@ -180,12 +180,13 @@ function tileFunction(
 }
 
 /** Depthwise convolution of bytes, one output for each input channel. Undefined for others, and for windows of more than 25 elements. */
-export function bytesDepthwise(spec: BytesSpec): Lowered | undefined {
-  const s = bytesShape(spec);
-  const [kh, kw] = spec.kernel;
-  const size = MEMORY_BYTES[memoryOf(spec.output.dtype)];
-  if (!s || s.matrix || spec.groups !== s.c || s.m !== s.c || s.c === 1 || kh * kw > MOST_TAPS || s.to.channel !== size) return undefined;
-  const weights = pack(spec, s);
+export function bytesDepthwise(given: BytesSpec): Lowered | undefined {
+  const s = bytesShape(given);
+  const [kh, kw] = given.kernel;
+  const size = MEMORY_BYTES[memoryOf(given.output.dtype)];
+  if (!s || s.matrix || given.groups !== s.c || s.m !== s.c || s.c === 1 || kh * kw > MOST_TAPS || s.to.channel !== size) return undefined;
+  const spec = usesBytes(given, s) ? asSummed(given, weightSums(given, s.m)) : given;
+  const weights = pack(given, s);
   const eightBytes = CHANNELS * ROWS * Math.ceil(kh / ROWS) * kw * (s.wide ? 2 : 1);
   const whole = Math.floor(s.m / CHANNELS);
   const rest = s.m % CHANNELS;

@@ -19,6 +19,7 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import { count } from "./bytes-frame.ts";
+import { asRead, type BytesSpec, readingOf } from "./bytes-spec.ts";
 import type { Runs } from "./bytes-weights.ts";
 
 const xp = variable("xp", "ptr");
@@ -49,19 +50,21 @@ export interface Dots {
 export type Start = (pixel: number, vector: number) => Expr | undefined;
 
 /** Four inputs by four outputs at once. */
-export function byteDots(t: Tile, first: Start): Dots {
+export function byteDots(spec: BytesSpec, t: Tile, first: Start): Dots {
   const acc = (p: number, v: number): string => `a${p}_${v}`;
   return {
     start: count(t.pixels).flatMap((p) => count(t.vectors).map((v) => ({ name: acc(p, v), value: first(p, v) ?? ZERO }))),
     // Inputs stay in registers, weights pass through one.
     add: (bytes, prefix) =>
       count(bytes / 4).flatMap((k) => [
-        ...count(t.pixels).map((p) => let_(`${prefix}x${k}_${p}`, bitcast("i8x16", splat("i32x4", load("i32", xp, p * t.step + 4 * k))))),
+        ...count(t.pixels).map((p) =>
+          let_(`${prefix}x${k}_${p}`, bitcast("i8x16", asRead(spec, splat("i32x4", load("i32", xp, p * t.step + 4 * k))))),
+        ),
         ...count(t.vectors).flatMap((v) => [
           let_(`${prefix}w${k}_${v}`, load("i8x16", wp, 16 * (k * t.of + t.from + v))),
           ...count(t.pixels).map((p) => {
             const [weights, inputs] = [variable(`${prefix}w${k}_${v}`, "i8x16"), variable(`${prefix}x${k}_${p}`, "i8x16")];
-            return set(acc(p, v), dotBytes(weights, inputs, variable(acc(p, v), "i32x4")));
+            return set(acc(p, v), dotBytes(weights, inputs, variable(acc(p, v), "i32x4"), readingOf(spec)));
           }),
         ]),
       ]),

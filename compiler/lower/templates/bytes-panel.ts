@@ -19,7 +19,7 @@ import {
 } from "../../../ir/kernel/build.ts";
 import type { Expr, Stmt } from "../../../ir/kernel/types.ts";
 import { count } from "./bytes-frame.ts";
-import type { BytesShape, BytesSpec } from "./bytes-spec.ts";
+import { asRead, type BytesShape, type BytesSpec } from "./bytes-spec.ts";
 import { extentOf, LANES, type Tiling } from "./bytes-tiling.ts";
 
 /**
@@ -117,8 +117,8 @@ export function transposed([a, b, c, d]: readonly [Expr, Expr, Expr, Expr], keep
 }
 
 /** What is brought to the rows of a chunk of a pixel, from the channels at `ptr + offset`. */
-function lanes(form: Form, ptr: Expr, offset: number): Expr {
-  if (form === "bytes" || form === "planes") return load("i32x4", ptr, offset);
+function lanes(spec: BytesSpec, form: Form, ptr: Expr, offset: number): Expr {
+  if (form === "bytes" || form === "planes") return asRead(spec, load("i32x4", ptr, offset));
   return form === "pairs" ? bitcast("i32x4", load("u8x8", ptr, offset)) : cast("f32x4", load("u8x4", ptr, offset));
 }
 
@@ -166,7 +166,7 @@ export function fillPanel(spec: BytesSpec, s: BytesShape, p: Panel, t: Tiling, b
           body.push(let_(name, e));
           return variable(name, e.type);
         };
-        const four = count(4).map((q) => keep(lanes(p.form, xc, from + at.from + q * step)));
+        const four = count(4).map((q) => keep(lanes(spec, p.form, xc, from + at.from + q * step)));
         const pixels = four as unknown as readonly [Expr, Expr, Expr, Expr];
         const place = (q: number): number => to + q * row + pixel * at.to;
         if (p.form === "planes")

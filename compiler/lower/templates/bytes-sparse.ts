@@ -28,7 +28,7 @@ import { type Binding, type Lowered, type Packed, packedBytes } from "../templat
 import { count } from "./bytes-frame.ts";
 import { listsOf, packLists, tapBytes } from "./bytes-lists.ts";
 import { type Form, fillPanel, panelOf, transposed } from "./bytes-panel.ts";
-import { type BytesShape, type BytesSpec, bytesShape, usesBytes } from "./bytes-spec.ts";
+import { asSummed, type BytesShape, type BytesSpec, bytesShape, readingOf, usesBytes, weightSums } from "./bytes-spec.ts";
 import { type Group, isBlocked, type Plan, singlesOf, step, sumType, tp, wp } from "./bytes-steps.ts";
 import { lanesOf, storeChannels } from "./bytes-store.ts";
 import { extentOf, LANES, type Tiling, tilingOf, vectorsOf } from "./bytes-tiling.ts";
@@ -217,14 +217,15 @@ const MOST_GATHERED = 8;
 const isWhole = (spec: BytesSpec, t: Tiling): boolean => spec.kernel[1] === 1 && t.starts.every((x, i) => x === LANES * i);
 
 /** Sparse product of bytes by weights that have a sparse layout, with one group. Undefined where there are fewer than four pixels to a line. */
-export function bytesSparse(spec: BytesSpec): Lowered | undefined {
-  const s = bytesShape(spec);
-  if (!s || !spec.block || spec.groups !== 1) return undefined;
-  const wanted = formOf(spec, s);
-  const tiling = tilingOf(spec, s, wanted === "planes" ? MOST_GATHERED : spec.target.accumulators);
+export function bytesSparse(given: BytesSpec): Lowered | undefined {
+  const s = bytesShape(given);
+  if (!s || !given.block || given.groups !== 1) return undefined;
+  const wanted = formOf(given, s);
+  const tiling = tilingOf(given, s, wanted === "planes" ? MOST_GATHERED : given.target.accumulators);
   if (!tiling) return undefined;
-  const form = wanted === "planes" && !isWhole(spec, tiling) ? "floats" : wanted;
-  const plan: Plan = { tiling, panel: panelOf(spec, s, form, tiling), vectors: vectorsOf(tiling) };
+  const form = wanted === "planes" && !isWhole(given, tiling) ? "floats" : wanted;
+  const spec = form === "bytes" || form === "planes" ? asSummed(given, weightSums(given, s.m)) : given;
+  const plan: Plan = { tiling, panel: panelOf(spec, s, form, tiling), vectors: vectorsOf(tiling), read: readingOf(spec) };
   const lists = listsOf(spec, s, plan.panel);
   if (!lists) return undefined;
   const packed = packLists(lists, plan.panel, s.wide);

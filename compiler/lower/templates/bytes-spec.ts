@@ -1,5 +1,7 @@
 // What the templates for products of bytes are asked for, and the extents and distances that follow from it.
 
+import { binary, i32, splat } from "../../../ir/kernel/build.ts";
+import type { ByteReading, Expr } from "../../../ir/kernel/types.ts";
 import type { Capabilities } from "../../backend.ts";
 import { holdsPixels, type Margin, type Storage } from "../storage.ts";
 import type { Epilogue } from "../template.ts";
@@ -85,4 +87,32 @@ export function bytesShape(spec: BytesSpec): BytesShape | undefined {
 }
 
 /** Whether dot products of bytes are taken: the weights fit in one, and the target has them. */
-export const usesBytes = (spec: BytesSpec, s: BytesShape): boolean => spec.target.byteDots === true && !s.wide;
+export const usesBytes = (spec: BytesSpec, s: BytesShape): boolean =>
+  spec.target.byteDots !== undefined && !s.wide && (readingOf(spec) === "unsigned" || spec.weights.every((w) => w > -128));
+
+/** Whether dot products of bytes are exact for weights as they are packed: of signed bytes, no two that are added first are both -128. */
+export const readsExactly = (spec: BytesSpec, packed: Int8Array): boolean =>
+  readingOf(spec) === "unsigned" || packed.every((w, i) => i % 2 === 0 || w !== -128 || packed[i - 1] !== -128);
+
+/** How dot products of bytes read inputs. */
+export const readingOf = ({ target }: BytesSpec): ByteReading => target.byteDots ?? "unsigned";
+
+/** The sums of each output's weights. */
+export function weightSums({ weights }: BytesSpec, outputs: number): Int32Array {
+  const each = weights.length / outputs;
+  return Int32Array.from({ length: outputs }, (_, m) => weights.subarray(m * each, (m + 1) * each).reduce((a, w) => a + w, 0));
+}
+
+const MIDDLE = 128;
+
+/** Inputs (i32x4 of whole words, or i8x16) as dot products of bytes want them: less 128, where those read signed bytes. */
+export function asRead(spec: BytesSpec, inputs: Expr): Expr {
+  if (readingOf(spec) === "unsigned") return inputs;
+  return binary("xor", inputs, inputs.type === "i32x4" ? splat("i32x4", i32(0x80808080 | 0)) : splat("i8x16", i32(-MIDDLE)));
+}
+
+/** With first summands that make up for what is taken off inputs; `sums` are those of each output's weights, as they are multiplied. */
+export function asSummed(spec: BytesSpec, sums: Int32Array): BytesSpec {
+  if (readingOf(spec) === "unsigned") return spec;
+  return { ...spec, bias: sums.map((sum, m) => (spec.bias?.[m] ?? 0) + MIDDLE * sum) };
+}

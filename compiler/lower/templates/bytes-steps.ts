@@ -22,7 +22,7 @@ import {
   variable,
   wholeFma,
 } from "../../../ir/kernel/build.ts";
-import type { Expr, Stmt, VectorType } from "../../../ir/kernel/types.ts";
+import type { ByteReading, Expr, Stmt, VectorType } from "../../../ir/kernel/types.ts";
 import { count } from "./bytes-frame.ts";
 import { tapBytes } from "./bytes-lists.ts";
 import { type Form, type Panel, zipped } from "./bytes-panel.ts";
@@ -35,6 +35,8 @@ export interface Plan {
   readonly tiling: Tiling;
   readonly panel: Panel;
   readonly vectors: number;
+  /** How dot products of bytes read the panel. */
+  readonly read: ByteReading;
 }
 
 /** Whether sums of all outputs wait until all blocks of channels were added. */
@@ -53,7 +55,7 @@ export interface Group {
 export const singlesOf = (form: Form): number => (form === "planes" ? 4 : 1);
 
 /** The places of four weights in their planes, and the products of all vectors of the tile, sixteen pixels at a time. */
-function gather({ vectors }: Plan, suffix: string, tap: (i: number) => Expr): readonly Stmt[] {
+function gather({ vectors, read }: Plan, suffix: string, tap: (i: number) => Expr): readonly Stmt[] {
   const own = (name: string): string => `${name}${suffix}`;
   return count(Math.ceil(vectors / 4)).flatMap((g) => {
     const rows = count(4).map((i) => variable(own(`r${g}_${i}_`), "i8x16"));
@@ -68,7 +70,9 @@ function gather({ vectors }: Plan, suffix: string, tap: (i: number) => Expr): re
             const v = 4 * g + 2 * half + part;
             if (v >= vectors) return [];
             const four = shuffle(variable(pairs(half, 0), "i16x8"), variable(pairs(half, 1), "i16x8"), zipped(4, part));
-            return [set(own(`a${v}`), dotBytes(variable(own("w"), "i8x16"), bitcast("i8x16", four), variable(own(`a${v}`), "i32x4")))];
+            return [
+              set(own(`a${v}`), dotBytes(variable(own("w"), "i8x16"), bitcast("i8x16", four), variable(own(`a${v}`), "i32x4"), read)),
+            ];
           }),
         ]),
     ];
@@ -103,7 +107,7 @@ export function step(plan: Plan, { suffix }: Group, tap: Expr, left: Expr): { re
     return {
       body: [
         let_(w, bitcast("i8x16", splat("i32x4", load("i32", wp)))),
-        ...places.map((at, v) => put(v, dotBytes(variable(w, "i8x16"), load("i8x16", tap, at), acc(v)))),
+        ...places.map((at, v) => put(v, dotBytes(variable(w, "i8x16"), load("i8x16", tap, at), acc(v), plan.read))),
       ],
       weights: 4,
     };

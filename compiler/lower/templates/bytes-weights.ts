@@ -1,7 +1,7 @@
 // The weights of dense products of bytes, in the order in which tiles take them.
 
 import type { Packed } from "../template.ts";
-import type { BytesShape, BytesSpec } from "./bytes-spec.ts";
+import { type BytesShape, type BytesSpec, readsExactly } from "./bytes-spec.ts";
 import { lanesOf } from "./bytes-store.ts";
 
 /** Runs of neighbouring bytes that one output's window is made of: `down` by `across` of them, `length` bytes each. */
@@ -42,7 +42,7 @@ export interface Group {
   readonly count: number;
   /** Lanes of its last vector that are stored. */
   readonly lanes: number;
-  /** Bytes before its weights. */
+  /** Weights before its own. */
   readonly at: number;
 }
 
@@ -50,25 +50,22 @@ export interface Group {
  * What is taken off all weights so that they fit in a signed byte, from -127 to 127; undefined where nothing does. Unsigned weights less a
  * zero point are brought back to bytes so.
  */
-export function excessOf(weights: Int16Array): number | undefined {
+function excessOf(weights: Int16Array): number | undefined {
   const [least, most] = weights.reduce(([a, b], w) => [Math.min(a, w), Math.max(b, w)], [0, 0]);
   const excess = most > 127 ? most - 127 : Math.min(0, least + 128);
   return least - excess >= -128 && Math.abs(excess) <= 127 ? excess : undefined;
 }
 
-/** Weights as [group][run][word of inputs][output][4 inputs], `gap` between channels; one byte each less `excess` in `bytes`, else two. */
+/** Weights as [group][run][word of inputs][output][4 inputs], `gap` between channels, and the sums of each output's. */
 export function cut(
   spec: BytesSpec,
   s: BytesShape,
   runs: Runs,
-  bytes: boolean,
-  excess: number | undefined,
   gap: number,
-): { readonly groups: readonly Group[]; readonly weights: Packed } {
+): { readonly groups: readonly Group[]; readonly values: Int16Array; readonly sums: Int32Array } {
   // A last vector that is stored in part is a group of its own.
   const lanes = lanesOf(spec, s);
   const all = lanes < 4 ? Math.floor(s.m / 4) : Math.ceil(s.m / 4);
-  const size = bytes ? 1 : 2;
   const words = runs.length / 4;
   const count = runs.down * runs.across;
   const groups: Group[] = [];
@@ -77,11 +74,12 @@ export function cut(
     if (n === 0) return;
     groups.push({ first, vectors, count: n, lanes: own, at });
     first += 4 * vectors * n;
-    at += n * count * words * 16 * vectors * size;
+    at += n * count * words * 16 * vectors;
   };
   for (const vectors of [GROUP, 2, 1]) take(vectors, Math.floor((all - first / 4) / vectors), 4);
   if (lanes < 4) take(1, 1, lanes);
-  const out = new Int16Array(at / size).fill(gap);
+  const values = new Int16Array(at).fill(gap);
+  const sums = new Int32Array(s.m);
   let to = 0;
   const [kh, kw] = spec.kernel;
   for (const g of groups)
@@ -95,14 +93,27 @@ export function cut(
               const [tap, channel] = [Math.floor(byte / runs.pitch), byte % runs.pitch];
               const ky = Math.floor(run / runs.across);
               const kx = (run % runs.across) + tap;
-              if (m < s.m && channel < s.c && tap < runs.taps) out[to] = spec.weights[((m * s.c + channel) * kh + ky) * kw + kx]!;
+              if (m < s.m && channel < s.c && tap < runs.taps) values[to] = spec.weights[((m * s.c + channel) * kh + ky) * kw + kx]!;
+              if (m < s.m) sums[m]! += values[to]!;
             }
-  return { groups, weights: packedWeights(out, excess, bytes) };
+  return { groups, values, sums };
 }
 
-/** Weights in as few bytes as they fit in. What lies between channels has none: with the excess, which is added to all, that is 0 too. */
-function packedWeights(weights: Int16Array, excess: number | undefined, bytes: boolean): Packed {
-  if (excess === undefined) return { kind: "bytes", bytes: new Uint8Array(weights.buffer) };
-  const values = Int8Array.from(weights, (w) => w - excess);
-  return bytes ? { kind: "bytes", bytes: new Uint8Array(values.buffer) } : { kind: "widened", values, plus: excess, to: "i16" };
+/** Cut weights in as few bytes as they fit in. What lies between channels has none: with the excess, which is added to all, that is 0 too. */
+export interface Stored {
+  readonly packed: Packed;
+  /** What is taken off weights that are bytes, and whether kernels read them as such. */
+  readonly excess: number | undefined;
+  readonly bytes: boolean;
+}
+
+export function stored(spec: BytesSpec, values: Int16Array): Stored {
+  const excess = excessOf(spec.weights);
+  if (excess === undefined) return { packed: { kind: "bytes", bytes: new Uint8Array(values.buffer) }, excess, bytes: false };
+  const narrow = Int8Array.from(values, (w) => w - excess);
+  const bytes = spec.target.byteDots !== undefined && readsExactly(spec, narrow);
+  const packed: Packed = bytes
+    ? { kind: "bytes", bytes: new Uint8Array(narrow.buffer) }
+    : { kind: "widened", values: narrow, plus: excess, to: "i16" };
+  return { packed, excess, bytes };
 }

@@ -45,7 +45,10 @@ describe("convolutions of bytes", () => {
   // Inputs less 128 by such weights leave 16 bits on the way.
   const least = (s: Sketch, group: number): Value => {
     const of = (n: number, value: number): number[] => Array.from({ length: n }, () => value);
-    const operands = [s.input("u8", [1, 12, 4, 9], of(12 * 36, 0)), s.constant("i8", [12, 12 / group, 3, 3], of((12 * 12 * 9) / group, -128))];
+    const operands = [
+      s.input("u8", [1, 12, 4, 9], of(12 * 36, 0)),
+      s.constant("i8", [12, 12 / group, 3, 3], of((12 * 12 * 9) / group, -128)),
+    ];
     return s.op("conv", operands, attrs(1, { group, fill: 3 }));
   };
   test("weights of -128 throughout", () => check((s) => least(s, 1), "conv_u8_dense"));

@@ -105,7 +105,8 @@ function products(form: Form, v: number): Stmt[] {
   const type = form === "planes" ? "i8x16" : "i16x8";
   const [w, first, second] = [`w${v}`, "x0", "x1"].map((name) => variable(name, type)) as [Expr, Expr, Expr];
   const own = let_(`w${v}`, load(type, ptr("wp"), 16 * v));
-  if (form === "planes") return [own, set(`h${v}`, dotBytes(w, first, highSum(v))), set(`a${v}`, dotBytes(w, second, sum(v)))];
+  if (form === "planes")
+    return [own, set(`h${v}`, dotBytes(w, first, highSum(v), "unsigned")), set(`a${v}`, dotBytes(w, second, sum(v), "unsigned"))];
   const eight = splat("i16x8", i32(8));
   const [even, odd] = [binary("shr", binary("shl", w, eight), eight), binary("shr", w, eight)];
   return [own, set(`a${v}`, add(add(sum(v), dot(even, first)), dot(odd, second)))];
@@ -216,7 +217,7 @@ export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
   const packed = x.dtype === "i32" && x.strides[1] === 4 && x.strides[0] === 4 * depth && x.offset === 0 && scale.offset === 0;
   if (spec.limit > 32767 || depth % LANES !== 0 || depth > MOST_DEPTH || features % 4 !== 0 || !packed || output.strides[1] !== 4)
     return undefined;
-  const form: Form = spec.target.byteDots === true ? "planes" : "wide";
+  const form: Form = spec.target.byteDots === "unsigned" ? "planes" : "wide";
   const reach: Reach = { taps: 2 * depth <= 65536 ? 2 : 4, row: 2 * depth };
   const lists = wordLists(spec.weights, features, depth, spec.group ?? 8, spec.group === undefined, PIECES);
   const streams: readonly Stream[] = [

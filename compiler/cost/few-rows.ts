@@ -15,9 +15,9 @@ export interface FewRowsWeights {
 
 /**
  * Picoseconds for each row and weight that is read, 2048 x 2048, Node 24 on a core of 2.8 GHz: in blocks with scales of their own; by lists of
- * words; as floats, for up to three rows and for more, which are lanes.
+ * words; as floats, for up to three rows and for more, which are lanes. In a cache; beyond it what is fewer bytes gains.
  */
-const COST = { blocks: 60, eight: 70, four: 90, single: { few: 500, more: 120 }, shared: { few: 200, more: 100 } };
+const COST = { blocks: 52, eight: 62, four: 80, single: { few: 440, more: 120 }, shared: { few: 200, more: 100 } };
 const MOST_FEW = 3;
 
 export interface FewRowsTimes {

@@ -56,19 +56,19 @@ export interface ListedProductSpec {
 }
 
 /**
- * How a word of inputs meets the words of weights of four features: its higher and its lower bytes, both without sign, four products to a sum
- * at once; or its first and third 16-bit numbers, then the second and fourth. Sums of higher bytes are kept apart.
+ * How a word of inputs meets the words of weights: its higher and its lower bytes, both without sign, those of four features at once, four
+ * products to a sum; or its 16-bit numbers those of two features, two products to a sum.
  */
 type Form = "planes" | "wide";
 
 const count = (n: number): readonly number[] => Array.from({ length: n }, (_, i) => i);
 const ptr = (name: string): Expr => variable(name, "ptr");
 const times = (a: Expr, by: number): Expr => mul(a, i32(by));
-const sum = (v: number): Expr => variable(`a${v}`, "i32x4");
-const highSum = (v: number): Expr => variable(`h${v}`, "i32x4");
+/** Sums: of features, of their products with lower and with higher bytes; or of the halves of the words of two features. */
+const sum = (half: "a" | "b", v: number): Expr => variable(`${half}${v}`, "i32x4");
 
-/** Bytes of a word of inputs in scratch. */
-const WORD_BYTES = 2 * WORD;
+/** Bytes of a word of inputs in scratch: both planes, or all numbers twice. */
+const wordBytes = (form: Form): number => (form === "planes" ? 2 : 4) * WORD;
 /** Inputs brought to scratch at once. */
 const LANES = 8;
 /** What is added to inputs so that none is negative. */
@@ -81,11 +81,18 @@ function prepareFunction(spec: ListedProductSpec, form: Form): Func {
   const at = variable("at");
   const all = (value: number): Expr => splat("i16x8", i32(value));
   const [given, planes] = [variable("given", "i16x8"), variable("planes", "i32x4")];
-  const [from, to] = [advance(ptr("x"), times(at, 4)), advance(ptr("words"), times(at, 2))];
+  const from = advance(ptr("x"), times(at, 4));
+  const to = advance(ptr("words"), times(at, wordBytes(form) / WORD));
   const high = add(binary("shr", given, all(8)), all(MIDDLE >> 8));
+  const twice = (first: number): Expr =>
+    shuffle(
+      given,
+      given,
+      [0, 1, 2, 3, 0, 1, 2, 3].map((lane) => first + lane),
+    );
   const body =
     form === "wide"
-      ? [store("i16x8", to, shuffle(given, given, [0, 2, 1, 3, 4, 6, 5, 7]))]
+      ? [store("i16x8", to, twice(0)), store("i16x8", to, twice(WORD), wordBytes(form))]
       : [
           let_("planes", bitcast("i32x4", narrow("u8", high, and(given, all(0xff))))),
           store("i32x4", to, shuffle(planes, planes, [0, 2, 1, 3])),
@@ -93,33 +100,44 @@ function prepareFunction(spec: ListedProductSpec, form: Form): Func {
   return {
     name: `${spec.name}_prepare`,
     doc: "words of inputs",
-    params: [pointer("x", "read", x.bytes), pointer("words", "write", 2 * elements)],
+    params: [pointer("x", "read", x.bytes), pointer("words", "write", (elements / WORD) * wordBytes(form))],
     body: [
       for_("at", i32(0), i32(elements), [let_("given", narrow("i16", load("i32x4", from), load("i32x4", from, 16))), ...body], LANES, 1),
     ],
   };
 }
 
-/** What a word of inputs adds to the sums of four features, whose weights for it lie at `wp`. */
-function products(form: Form, v: number): Stmt[] {
-  const type = form === "planes" ? "i8x16" : "i16x8";
-  const [w, first, second] = [`w${v}`, "x0", "x1"].map((name) => variable(name, type)) as [Expr, Expr, Expr];
-  const own = let_(`w${v}`, load(type, ptr("wp"), 16 * v));
-  if (form === "planes")
-    return [own, set(`h${v}`, dotBytes(w, first, highSum(v), "unsigned")), set(`a${v}`, dotBytes(w, second, sum(v), "unsigned"))];
-  const eight = splat("i16x8", i32(8));
-  const [even, odd] = [binary("shr", binary("shl", w, eight), eight), binary("shr", w, eight)];
-  return [own, set(`a${v}`, add(add(sum(v), dot(even, first)), dot(odd, second)))];
+/** Brings a word of inputs, at `xp`, to registers. */
+function inputs(form: Form): Stmt[] {
+  if (form === "wide") return [let_("x", load("i16x8", ptr("xp")))];
+  return [0, 1].map((plane) => let_(`x${plane}`, bitcast("i8x16", splat("i32x4", load("i32", ptr("xp"), WORD * plane)))));
 }
 
-/** The sums of four features, and what they begin with. */
-const totalOf = (form: Form, v: number): Expr =>
-  form === "planes" ? add(sum(v), binary("shl", highSum(v), splat("i32x4", i32(8)))) : sum(v);
+/** What a word of inputs adds to the sums of four features, whose weights for it lie at `wp`. */
+function products(form: Form, v: number): Stmt[] {
+  if (form === "wide")
+    return (["a", "b"] as const).map((half, k) =>
+      set(`${half}${v}`, add(sum(half, v), dot(load("i8x8", ptr("wp"), 16 * v + 8 * k), variable("x", "i16x8")))),
+    );
+  return [
+    let_(`w${v}`, load("i8x16", ptr("wp"), 16 * v)),
+    ...(["b", "a"] as const).map((half, plane) =>
+      set(`${half}${v}`, dotBytes(variable(`w${v}`, "i8x16"), variable(`x${plane}`, "i8x16"), sum(half, v), "unsigned")),
+    ),
+  ];
+}
+
+/** The sums of four features. */
+function totalOf(form: Form, v: number): Expr {
+  const [a, b] = [sum("a", v), sum("b", v)];
+  if (form === "planes") return add(a, binary("shl", b, splat("i32x4", i32(8))));
+  return add(shuffle(a, b, [0, 2, 4, 6]), shuffle(a, b, [1, 3, 5, 7]));
+}
 
 function startSums(form: Form, v: number): Stmt[] {
   const zero = splat("i32x4", i32(0));
-  if (form === "wide") return [let_(`a${v}`, zero)];
-  return [let_(`a${v}`, load("i32x4", advance(ptr("starts"), times(variable("m"), 4)), 16 * v)), let_(`h${v}`, zero)];
+  const start = form === "wide" ? zero : load("i32x4", advance(ptr("starts"), times(variable("m"), 4)), 16 * v);
+  return [let_(`a${v}`, start), let_(`b${v}`, zero)];
 }
 
 /** What the middle added to inputs makes of each feature's sum, to be taken from it. */
@@ -145,11 +163,9 @@ function partFunction(spec: ListedProductSpec, form: Form, features: GroupSize, 
   const { output, x, epilogue } = spec;
   const vectors = count(features / 4);
   const [m, t, left] = [variable("m"), variable("t"), variable("left")];
-  const spread = (at: number): Expr => bitcast(form === "planes" ? "i8x16" : "i16x8", splat("i32x4", load("i32", ptr("xp"), at)));
   const step: Stmt[] = [
     let_("xp", advance(ptr("row"), load(reach.taps === 2 ? "u16" : "i32", ptr("ip")))),
-    let_("x0", spread(0)),
-    let_("x1", spread(4)),
+    ...inputs(form),
     ...vectors.flatMap((v) => products(form, v)),
     set("wp", advance(ptr("wp"), i32(WORD * features))),
     set("ip", advance(ptr("ip"), i32(reach.taps))),
@@ -200,11 +216,11 @@ function partFunction(spec: ListedProductSpec, form: Form, features: GroupSize, 
 }
 
 /** The streams of lists of words of which there are `across` in a row. */
-function listStreams(l: Lists, across: number, taps: 2 | 4): readonly Stream[] {
+function listStreams(l: Lists, across: number, form: Form, taps: 2 | 4): readonly Stream[] {
   const columns = across <= 256 ? Uint8Array.from(l.words) : l.words;
   return [
     stream("weights", { kind: "bytes", bytes: new Uint8Array(l.weights.buffer) }),
-    stream("taps", { kind: "indices", columns, expanded: taps === 2 ? "u16" : "u32", bound: across, radix: [[across, WORD_BYTES]] }),
+    stream("taps", { kind: "indices", columns, expanded: taps === 2 ? "u16" : "u32", bound: across, radix: [[across, wordBytes(form)]] }),
     stream("counts", { kind: "counts", counts: l.counts, expanded: "u16", total: l.words.length }),
   ];
 }
@@ -218,14 +234,15 @@ export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
   if (spec.limit > 32767 || depth % LANES !== 0 || depth > MOST_DEPTH || features % 4 !== 0 || !packed || output.strides[1] !== 4)
     return undefined;
   const form: Form = spec.target.byteDots === "unsigned" ? "planes" : "wide";
-  const reach: Reach = { taps: 2 * depth <= 65536 ? 2 : 4, row: 2 * depth };
+  const row = (depth / WORD) * wordBytes(form);
+  const reach: Reach = { taps: row <= 65536 ? 2 : 4, row };
   const lists = wordLists(spec.weights, features, depth, spec.group ?? 8, spec.group === undefined, PIECES);
   const streams: readonly Stream[] = [
-    ...listStreams(lists, depth / WORD, reach.taps),
+    ...listStreams(lists, depth / WORD, form, reach.taps),
     stream("scales", floats(spec.scales)),
     ...(form === "planes" ? [stream("starts", { kind: "bytes", bytes: startsOf(spec) })] : []),
   ];
-  const words: PointerParam = { name: "words", type: "ptr", access: "readwrite", bytes: 2 * rows * depth };
+  const words: PointerParam = { name: "words", type: "ptr", access: "readwrite", bytes: rows * row };
   const own: readonly Param[] = [
     pointer("scale", "read", scale.bytes),
     pointer("y", "readwrite", output.bytes),
@@ -273,6 +290,6 @@ export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
     faults: [],
     why:
       `${lists.weights.length} of ${features * depth} small integers are in words of which some ${spec.group ?? 8} features have one, ` +
-      (form === "planes" ? "four products to a sum at once" : "two 16-bit products to a sum at once"),
+      (form === "planes" ? "four products to a sum at once" : "two products of 16 bits to a sum at once"),
   };
 }

@@ -35,6 +35,7 @@ function check(g: Graph): void {
   const want = interpret(g, [x])[0]!.data as Float32Array;
   for (const can of [VECTOR_TARGET, SCALAR_TARGET]) {
     const got = runLowered(g, [x], can)[0]!.data as Float32Array;
+    for (const threads of [2, 3]) expect(runLowered(g, [x], { ...can, threads })[0]!.data).toEqual(got);
     expect(got.reduce((m, v, i) => Math.max(m, Math.abs(v - want[i]!)), 0)).toBeLessThan(1e-5);
   }
 }
@@ -110,6 +111,12 @@ describe.each<readonly [readonly number[], readonly number[]]>([
     check(g);
     expect(kernelsOf(g).map((k) => k.why)).toEqual(["row by row, 1 passes, four elements of a row at once"]);
   });
+});
+
+test("rows are shared out among threads", () => {
+  const loops = (make: (b: GraphBuilder, x: Value) => Value) =>
+    JSON.stringify(kernelsOf(fused([32, 40], make))[0]!.functions).split('"parallel"').length - 1;
+  expect([loops(softmax(1)), loops(reduced("max", [1]))]).toEqual([1, 1]);
 });
 
 test("lanes are rows where rows are neighbours, else elements of a row, else there are none", () => {

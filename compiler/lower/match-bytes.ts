@@ -15,7 +15,12 @@ import type { Lowered } from "./template.ts";
 import { type BytesSpec, bytesDense } from "./templates/bytes-dense.ts";
 import { bytesDepthwise } from "./templates/bytes-depthwise.ts";
 import { bytesSparse } from "./templates/bytes-sparse.ts";
+import { LANES } from "./templates/bytes-tiling.ts";
+import { groupOf, listedProduct } from "./templates/listed-product.ts";
 import { type Unit, unitOf } from "./unit.ts";
+
+/** Rows with fewer of which kernels that take four at a time are idle for the most part. */
+export const isFew = (rows: number): boolean => rows < LANES;
 
 const TYPES: ReadonlySet<DType> = new Set(["u8", "i8", "i16", "i32", "f32"]);
 const fitting = (t: TensorType): boolean => TYPES.has(t.dtype);
@@ -86,6 +91,31 @@ function sumsOf(u: Unit, node: Node, c: GenericContext): { readonly sums: Value;
   return { sums: reader!.results[0]!, bias: added.data as Int32Array };
 }
 
+/** The most rows that lists of all words are faster for: other kernels take four at a time. */
+const MOST_BY_ALL = 2;
+
+/** A product of few rows, by lists of words. */
+function bytesListed({ name, input, output, weights, block, bias, epilogue, target }: BytesSpec): Lowered | undefined {
+  if (
+    input.shape.length !== 2 ||
+    input.dtype !== "u8" ||
+    !(block ? isFew(input.shape[0]!) : input.shape[0]! <= MOST_BY_ALL) ||
+    weights.some((w) => w < -128 || w > 127)
+  )
+    return undefined;
+  return listedProduct({
+    name,
+    x: input,
+    output,
+    weights: Int8Array.from(weights),
+    ...(bias ? { bias } : {}),
+    limit: 255,
+    ...(block ? { group: groupOf(block) } : {}),
+    epilogue,
+    target,
+  });
+}
+
 export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
   // Without vectors, a loop nest of plain integers is as good.
   const node = c.vectors ? byteProduct(u, c.ops) : undefined;
@@ -117,7 +147,8 @@ export function lowerBytes(u: Unit, c: GenericContext, can: Capabilities): Lower
     epilogue: epilogueOf(u, sums, c, largestSum(rows, outputs, start)),
     target: can,
   };
-  const sparse = bytesSparse(spec);
-  const lowered = (sparse && { ...sparse, format: layout! }) ?? bytesDepthwise(spec) ?? bytesDense(spec);
+  const sparse = bytesListed(spec) ?? bytesSparse(spec);
+  const format = layout ? { format: layout } : {};
+  const lowered = (sparse && { ...sparse, ...format }) ?? bytesDepthwise(spec) ?? bytesDense(spec);
   return bound(u, lowered, [input], spec.epilogue);
 }

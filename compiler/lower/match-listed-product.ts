@@ -7,7 +7,7 @@ import { anchorOf, bound, constantOperand, hostLayout, outer } from "./anchor.ts
 import { epilogueOf } from "./epilogue.ts";
 import { type GenericContext, kernelName } from "./generic/kernel.ts";
 import type { Lowered } from "./template.ts";
-import { listedProduct } from "./templates/listed-product.ts";
+import { groupOf, listedProduct } from "./templates/listed-product.ts";
 import type { Unit } from "./unit.ts";
 
 export function lowerListedProduct(u: Unit, c: GenericContext, can: Capabilities): Lowered | undefined {
@@ -22,12 +22,11 @@ export function lowerListedProduct(u: Unit, c: GenericContext, can: Capabilities
   const lowered = listedProduct({
     name: kernelName(u),
     x: c.storageOf(x),
-    scale: c.storageOf(scale),
     output: c.storageOf(u.node.results[0]!),
     weights: weights.data as Int8Array,
-    scales: scales.data as Float32Array,
+    scaling: { rows: c.storageOf(scale), features: scales.data as Float32Array },
     limit,
-    ...(layout ? { group: blockOf(layout, "first")[0] % 8 === 0 ? 8 : 4 } : {}),
+    ...(layout ? { group: groupOf(blockOf(layout, "first")) } : {}),
     epilogue,
     target: can,
   });

@@ -6,6 +6,7 @@ import { bitmap, firstAxisRows, lastAxisRows, layouts } from "../../ir/layouts/i
 import { rebuild } from "../../ir/rewrite.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { isStatic, maxShape, rank } from "../../ir/types.ts";
+import { isFew } from "../lower/match-bytes.ts";
 import { isPlain3x3 } from "../lower/templates/conv-spec.ts";
 import { FUSED } from "../lower/templates/tiles.ts";
 import { bestWinograd } from "../lower/templates/winograd-plan.ts";
@@ -85,7 +86,8 @@ function decide(t: Tensor, c: Candidate | string, { sparsity, targets }: PassCon
   const stays = (why: string): Decision => ({ format: "dense", why, whyOnDevices: why, predictedGain: 1, analysis });
   if (sparsity === "off") return stays("sparsity is off");
   if (typeof c === "string") return stays(c);
-  if (c.meets === "rows" && targets.costs) return { ...chooseForLists(t, analysis, c), analysis };
+  const listed = c.meets === "rows" || (c.meets === "bytes" && c.by === "last" && isFew(c.product.columns));
+  if (t.dtype === "i8" && listed && targets.costs) return { ...chooseForLists(t, analysis, c), analysis };
   if ((t.dtype === "i8" || t.dtype === "i16") && c.meets === "bytes" && targets.costs) return { ...chooseForBytes(t, c), analysis };
   if (t.dtype !== "f32") return stays(`there is no sparse kernel for ${t.dtype} here`);
   if (t.made && analysis.zeros < WORTH_UNPACKING) return stays("weights of few bits stay packed: too few of them are zero");

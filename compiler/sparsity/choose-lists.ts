@@ -5,6 +5,7 @@ import type { Tensor } from "../../ir/tensor.ts";
 import { type FewRowsWeights, fewRowsTimes } from "../cost/few-rows.ts";
 import { LEAST_GAIN } from "../cost/gain.ts";
 import { WORD } from "../lower/templates/word-lists.ts";
+import { fitsLists } from "../rules/listed-products.ts";
 import { type Analysis, analyze } from "./analyze.ts";
 import type { Candidate, Choice } from "./choose.ts";
 
@@ -38,15 +39,29 @@ export function bestForRows(t: Tensor, rows: number, may: boolean): "blocks" | "
   return floats < blocks ? "floats" : "blocks";
 }
 
-/** For rows that have one scale each, which all lists can take. */
-export function chooseForLists(t: Tensor, a: Analysis, { product }: Candidate): Choice {
+/** [K, M] as [M, K]. */
+function turned({ shape, data }: Tensor): Tensor {
+  const [k, m] = shape as [number, number];
+  return { dtype: "i8", shape: [m, k], data: Int8Array.from({ length: m * k }, (_, i) => Number(data[(i % k) * m + Math.floor(i / k)])) };
+}
+
+/** For rows that lists of words are there for, of weights i8. */
+export function chooseForLists(given: Tensor, a: Analysis, { product, by }: Candidate): Choice {
+  const t = by === "first" ? given : turned(given);
+  const [features, depth] = t.shape as [number, number];
+  const facts = `${(100 * a.zeros).toFixed(1)} % zeros`;
+  if (!fitsLists(product.columns, depth, features))
+    return { format: "dense", why: `${facts}: ${features} features by ${depth} inputs are no fours by eights`, predictedGain: 1 };
   const w = fewRowsWeights(t, product.columns, a);
   const { eight, four } = fewRowsTimes(w);
   const all = fewRowsTimes({ ...w, eight: w.elements }).eight;
   const gain = all / Math.max(1, Math.min(eight, four));
-  const facts = `${(100 * a.zeros).toFixed(1)} % zeros`;
   if (gain < LEAST_GAIN)
     return { format: "dense", why: `${facts}: few words of four inputs are zeros for four features`, predictedGain: 1 };
-  const [format, features] = eight <= four ? ["bsr-8x4", EIGHT] : ["bsr-4x4", WORD];
-  return { format: format!, why: `${facts}, words of four inputs shared by ${features} features`, predictedGain: gain };
+  const shared = eight <= four ? EIGHT : WORD;
+  return {
+    format: `${by === "first" ? "bsr" : "bsc"}-${shared}x${WORD}`,
+    why: `${facts}, words of four inputs shared by ${shared} features`,
+    predictedGain: gain,
+  };
 }

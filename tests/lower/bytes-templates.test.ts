@@ -127,6 +127,22 @@ describe("products of matrices of bytes", () => {
   for (const layout of ["csc", "bsc-1x4"])
     test(`sparse, ${layout}`, () =>
       check((s) => requantized(s, s.op("matmul", [bytes(s, [11, 30]), sparse(s, [30, 19], layout, 4)])), "matmul_u8_sparse"));
+  for (const shape of [
+    [1, 24, 16],
+    [2, 40, 28],
+  ] as const) {
+    test(`few rows, ${shape.join(" x ")}: sums`, () => check((s) => product(s, shape), "matmul_u8_lists"));
+    test(`few rows, ${shape.join(" x ")}: requantized`, () => check((s) => requantized(s, product(s, shape)), "matmul_u8_lists"));
+  }
+  for (const layout of ["bsc-8x4", "bsc-4x4"])
+    for (const rows of [1, 3])
+      test(`few rows, ${rows}, sparse, ${layout}`, () => {
+        const start = Array.from({ length: 20 }, (_, i) => 977 * i - 5000);
+        const sums = (s: Sketch): Value => s.op("matmul", [bytes(s, [rows, 48]), sparse(s, [48, 20], layout, 9)]);
+        check((s) => requantized(s, s.op("add", [sums(s), s.constant("i32", [20], start)])), "matmul_u8_lists");
+        check((s) => s.op("cast", [sums(s)], { to: "f32" }), "matmul_u8_lists");
+      });
+  test("three rows by all weights", () => check((s) => product(s, [3, 24, 16]), "matmul_u8_dense"));
   test("weights of 9 bits", () => check((s) => product(s, [6, 20, 12], "i16"), "matmul_u8_dense"));
   test("unsigned weights less 110", () => check((s) => requantized(s, product(s, [6, 19, 12], "i16", 110)), "matmul_u8_dense"));
 });

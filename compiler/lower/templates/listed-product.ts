@@ -1,4 +1,4 @@
-// Products of few rows of 16-bit integers by constant ones of 8, many of them zeros: four features lie in the lanes, and for each group of
+// Products of few rows of 16-bit integers or bytes by constant bytes, many of them zeros: four features lie in the lanes, and for each group of
 // features there is a list of the words of four neighbouring inputs in which any of them has a weight.
 
 import {
@@ -29,24 +29,25 @@ import {
   store,
   variable,
 } from "../../../ir/kernel/build.ts";
-import type { Expr, Func, Param, PointerParam, Stmt } from "../../../ir/kernel/types.ts";
+import { type Expr, type Func, MEMORY_BYTES, type Param, type PointerParam, type Stmt } from "../../../ir/kernel/types.ts";
 import type { Capabilities } from "../../backend.ts";
 import { PIECES } from "../split.ts";
-import type { Storage } from "../storage.ts";
+import { memoryOf, type Storage } from "../storage.ts";
 import type { Binding, Epilogue, Lowered } from "../template.ts";
 import { floats, type Stream, stream } from "./conv-sweep.ts";
 import { type GroupSize, type Lists, MOST_DEPTH, type Part, WORD, wordLists } from "./word-lists.ts";
 
-/** Operand 0: x i32 [T, K], of 16 bits; operand 1: a scale for each row, f32 [T, 1]; result 0: f32 [T, M]. See the operator `block_product`. */
+/** Operand 0: x [T, K], i32 of 16 bits or u8; operand 1, where sums are scaled: a scale for each row, f32 [T, 1]; result 0: [T, M]. */
 export interface ListedProductSpec {
   readonly name: string;
   readonly x: Storage;
-  readonly scale: Storage;
   readonly output: Storage;
   /** [M, K]. */
   readonly weights: Int8Array;
-  /** [M]. */
-  readonly scales: Float32Array;
+  /** Scales of rows, and of features: [M]. Sums stay i32, where left out. See the operator `block_product`. */
+  readonly scaling?: { readonly rows: Storage; readonly features: Float32Array };
+  /** [M], the first summands. */
+  readonly bias?: Int32Array;
   /** Largest magnitude in x. */
   readonly limit: number;
   /** Features that share a list; every word is in it, where left out. */
@@ -81,7 +82,8 @@ function prepareFunction(spec: ListedProductSpec, form: Form): Func {
   const at = variable("at");
   const all = (value: number): Expr => splat("i16x8", i32(value));
   const [given, planes] = [variable("given", "i16x8"), variable("planes", "i32x4")];
-  const from = advance(ptr("x"), times(at, 4));
+  const bytes = x.dtype === "u8";
+  const from = advance(ptr("x"), times(at, bytes ? 1 : 4));
   const to = advance(ptr("words"), times(at, wordBytes(form) / WORD));
   const high = add(binary("shr", given, all(8)), all(MIDDLE >> 8));
   const twice = (first: number): Expr =>
@@ -102,7 +104,14 @@ function prepareFunction(spec: ListedProductSpec, form: Form): Func {
     doc: "words of inputs",
     params: [pointer("x", "read", x.bytes), pointer("words", "write", (elements / WORD) * wordBytes(form))],
     body: [
-      for_("at", i32(0), i32(elements), [let_("given", narrow("i16", load("i32x4", from), load("i32x4", from, 16))), ...body], LANES, 1),
+      for_(
+        "at",
+        i32(0),
+        i32(elements),
+        [let_("given", bytes ? load("u8x8", from) : narrow("i16", load("i32x4", from), load("i32x4", from, 16))), ...body],
+        LANES,
+        1,
+      ),
     ],
   };
 }
@@ -128,26 +137,24 @@ function products(form: Form, v: number): Stmt[] {
 }
 
 /** The sums of four features. */
-function totalOf(form: Form, v: number): Expr {
+function totalOf(spec: ListedProductSpec, form: Form, v: number): Expr {
   const [a, b] = [sum("a", v), sum("b", v)];
-  if (form === "planes") return add(a, binary("shl", b, splat("i32x4", i32(8))));
-  return add(shuffle(a, b, [0, 2, 4, 6]), shuffle(a, b, [1, 3, 5, 7]));
+  const total =
+    form === "planes" ? add(a, binary("shl", b, splat("i32x4", i32(8)))) : add(shuffle(a, b, [0, 2, 4, 6]), shuffle(a, b, [1, 3, 5, 7]));
+  return hasStarts(spec, form) ? add(total, load("i32x4", advance(ptr("starts"), times(variable("m"), 4)), 16 * v)) : total;
 }
 
-function startSums(form: Form, v: number): Stmt[] {
-  const zero = splat("i32x4", i32(0));
-  const start = form === "wide" ? zero : load("i32x4", advance(ptr("starts"), times(variable("m"), 4)), 16 * v);
-  return [let_(`a${v}`, start), let_(`b${v}`, zero)];
-}
+const hasStarts = ({ bias }: ListedProductSpec, form: Form): boolean => form === "planes" || bias !== undefined;
 
-/** What the middle added to inputs makes of each feature's sum, to be taken from it. */
-function startsOf({ weights, x, output }: ListedProductSpec): Uint8Array {
+/** First summands, less what the middle added to inputs makes of each feature's sum. */
+function startsOf({ weights, x, output, bias }: ListedProductSpec, form: Form): Uint8Array {
   const depth = x.shape[1]!;
+  const middle = form === "planes" ? MIDDLE : 0;
   const starts = new Int32Array(output.shape[1]!);
   for (let m = 0; m < starts.length; m++) {
     let total = 0;
     for (let k = m * depth; k < (m + 1) * depth; k++) total += weights[k]!;
-    starts[m] = Math.imul(total, -MIDDLE);
+    starts[m] = (bias?.[m] ?? 0) - Math.imul(total, middle);
   }
   return new Uint8Array(starts.buffer);
 }
@@ -160,7 +167,9 @@ interface Reach {
 
 /** The function of a part of the groups, for all rows. */
 function partFunction(spec: ListedProductSpec, form: Form, features: GroupSize, reach: Reach, params: readonly Param[]): Func {
-  const { output, x, epilogue } = spec;
+  const { output, x, epilogue, scaling } = spec;
+  const element = output.strides[1]!;
+  const memory = memoryOf(output.dtype);
   const vectors = count(features / 4);
   const [m, t, left] = [variable("m"), variable("t"), variable("left")];
   const step: Stmt[] = [
@@ -179,21 +188,24 @@ function partFunction(spec: ListedProductSpec, form: Form, features: GroupSize, 
       body.push(let_(n, e));
       return variable(n, e.type);
     };
-    const site = { coords: [t, add(m, i32(4 * v))], offset: variable("to"), displacement: 16 * v, lanes: 4, axis: 1 } as const;
-    const scale = load("f32x4", advance(ptr("scales"), times(m, 4)), 16 * v);
-    const scaled = keep(mul(mul(cast("f32x4", totalOf(form, v)), variable("sx", "f32x4")), scale));
-    const value = epilogue.apply(scaled, site, keep);
-    return [...body, store("f32x4", advance(ptr("y"), variable("to")), value, 16 * v)];
+    const at = 4 * element * v;
+    const site = { coords: [t, add(m, i32(4 * v))], offset: variable("to"), displacement: at, lanes: 4, axis: 1 } as const;
+    const total = totalOf(spec, form, v);
+    const scales = load("f32x4", advance(ptr("scales"), times(m, 4)), 16 * v);
+    const first = keep(scaling ? mul(mul(cast("f32x4", total), variable("sx", "f32x4")), scales) : total);
+    const value = epilogue.apply(first, site, keep);
+    const as = memory === "u8" || memory === "i8" ? (`${memory}x4` as const) : memory === "f32" ? "f32x4" : "i32x4";
+    return [...body, store(as, advance(ptr("y"), variable("to")), value, at)];
   });
   const row: Stmt[] = [
     let_("row", advance(ptr("words"), times(t, reach.row))),
     let_("wp", ptr("w")),
     let_("ip", ptr("i")),
     let_("end", advance(ptr("i"), times(left, reach.taps))),
-    ...vectors.flatMap((v) => startSums(form, v)),
+    ...vectors.flatMap((v) => (["a", "b"] as const).map((half) => let_(`${half}${v}`, splat("i32x4", i32(0))))),
     if_(compare("gt", left, i32(0)), [repeat(step, compare("ne", ptr("ip"), ptr("end")))]),
-    let_("sx", splat("f32x4", load("f32", advance(ptr("scale"), times(t, 4))))),
-    let_("to", add(add(times(t, output.strides[0]!), times(m, 4)), i32(output.offset))),
+    ...(scaling ? [let_("sx", splat("f32x4", load("f32", advance(ptr("scale"), times(t, 4)))))] : []),
+    let_("to", add(add(times(t, output.strides[0]!), times(m, element)), i32(output.offset))),
     ...stores,
   ];
   const group: Stmt[] = [
@@ -225,26 +237,30 @@ function listStreams(l: Lists, across: number, form: Form, taps: 2 | 4): readonl
   ];
 }
 
+/** Features that share a list where zeros lie in such blocks. */
+export const groupOf = ([features]: readonly [features: number, inputs: number]): GroupSize => (features % 8 === 0 ? 8 : 4);
+
 /** Undefined where inputs are no whole vectors, features no whole fours, or values lie in another way than row by row. */
 export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
-  const { x, scale, output, name } = spec;
+  const { x, output, name, scaling } = spec;
   const [rows, depth] = x.shape as [number, number];
   const features = output.shape[1]!;
-  const packed = x.dtype === "i32" && x.strides[1] === 4 && x.strides[0] === 4 * depth && x.offset === 0 && scale.offset === 0;
-  if (spec.limit > 32767 || depth % LANES !== 0 || depth > MOST_DEPTH || features % 4 !== 0 || !packed || output.strides[1] !== 4)
-    return undefined;
+  const width = x.dtype === "u8" ? 1 : 4;
+  const packed = x.strides[1] === width && x.strides[0] === width * depth && x.offset === 0 && (scaling?.rows.offset ?? 0) === 0;
+  const sideBySide = output.strides[1] === MEMORY_BYTES[memoryOf(output.dtype)];
+  if (spec.limit > 32767 || depth % LANES !== 0 || depth > MOST_DEPTH || features % 4 !== 0 || !packed || !sideBySide) return undefined;
   const form: Form = spec.target.byteDots === "unsigned" ? "planes" : "wide";
   const row = (depth / WORD) * wordBytes(form);
   const reach: Reach = { taps: row <= 65536 ? 2 : 4, row };
   const lists = wordLists(spec.weights, features, depth, spec.group ?? 8, spec.group === undefined, PIECES);
   const streams: readonly Stream[] = [
     ...listStreams(lists, depth / WORD, form, reach.taps),
-    stream("scales", floats(spec.scales)),
-    ...(form === "planes" ? [stream("starts", { kind: "bytes", bytes: startsOf(spec) })] : []),
+    ...(scaling ? [stream("scales", floats(scaling.features))] : []),
+    ...(hasStarts(spec, form) ? [stream("starts", { kind: "bytes", bytes: startsOf(spec, form) })] : []),
   ];
   const words: PointerParam = { name: "words", type: "ptr", access: "readwrite", bytes: rows * row };
   const own: readonly Param[] = [
-    pointer("scale", "read", scale.bytes),
+    ...(scaling ? [pointer("scale", "read", scaling.rows.bytes)] : []),
     pointer("y", "readwrite", output.bytes),
     words,
     ...streams.map((s) => s.param),
@@ -263,7 +279,7 @@ export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
     return callStmt(functions.get(p.features)!.name, [...pointers, i32(p.first), i32(p.end), ...spec.epilogue.params.map(argument)]);
   };
   return {
-    kernel: "matmul_i16_i8_lists",
+    kernel: scaling ? "matmul_i16_i8_lists" : "matmul_u8_lists",
     functions: [
       prepare,
       ...functions.values(),
@@ -281,7 +297,7 @@ export function listedProduct(spec: ListedProductSpec): Lowered | undefined {
     entry: name,
     bindings: [
       { kind: "operand", operand: 0 },
-      { kind: "operand", operand: 1 },
+      ...(scaling ? [{ kind: "operand", operand: 1 } as const] : []),
       { kind: "result", result: 0 },
       { kind: "scratch", bytes: words.bytes, each: false },
       ...streams.map((s): Binding => ({ kind: "packed", packed: s.packed })),

@@ -69,7 +69,10 @@ async function check(
   const variants = variant.may ? backend.variants.slice(backend.variants.indexOf(variant)) : [variant];
   const { artifact } = await compileGraph(graph, names, { backends: [{ ...backend, variants }], report: false });
   // A program that came out as a plainer variant is tested as that one's.
-  if (!artifact.manifest.variants.some(({ name }) => name === variant.name)) return;
+  const emitted = artifact.manifest.variants.find(({ name }) => name === variant.name);
+  if (!emitted) return;
+  const lacking = await executor.unsupported(emitted);
+  if (lacking !== undefined) return console.log(`${backend.name}:${variant.name} ${c.name}: not run, ${lacking}`);
   const model = await load(artifact, { device: `${backend.name}:${variant.name}`, executors: [executor] });
   try {
     const given = Object.fromEntries(model.inputs.map((p, i) => [p.name, inputs[i]!])) as unknown as Inputs;

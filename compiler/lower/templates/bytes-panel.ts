@@ -118,7 +118,8 @@ export function transposed([a, b, c, d]: readonly [Expr, Expr, Expr, Expr], keep
 
 /** What is brought to the rows of a chunk of a pixel, from the channels at `ptr + offset`. */
 function lanes(spec: BytesSpec, form: Form, ptr: Expr, offset: number): Expr {
-  if (form === "bytes" || form === "planes") return asRead(spec, load("i32x4", ptr, offset));
+  if (form === "bytes") return asRead(spec, load("i32x4", ptr, offset));
+  if (form === "planes") return load("i32x4", ptr, offset);
   return form === "pairs" ? bitcast("i32x4", load("u8x8", ptr, offset)) : cast("f32x4", load("u8x4", ptr, offset));
 }
 

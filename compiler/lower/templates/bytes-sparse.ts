@@ -207,7 +207,8 @@ function formOf(spec: BytesSpec, s: BytesShape): Form {
   const bytes = usesBytes(spec, s);
   // Floats or not, all targets share the lists of single weights.
   if (byWords || !spec.epilogue.wholes || !sumsAreExact(spec, s)) return bytes ? "bytes" : "pairs";
-  return bytes ? "planes" : "floats";
+  // Signed bytes would want first summands of their own, which are many bytes beside few weights.
+  return bytes && readingOf(spec) === "unsigned" ? "planes" : "floats";
 }
 
 /** Vectors for which there are registers beside four rows of inputs. */
@@ -224,7 +225,7 @@ export function bytesSparse(given: BytesSpec): Lowered | undefined {
   const tiling = tilingOf(given, s, wanted === "planes" ? MOST_GATHERED : given.target.accumulators);
   if (!tiling) return undefined;
   const form = wanted === "planes" && !isWhole(given, tiling) ? "floats" : wanted;
-  const spec = form === "bytes" || form === "planes" ? asSummed(given, weightSums(given, s.m)) : given;
+  const spec = form === "bytes" ? asSummed(given, weightSums(given, s.m)) : given;
   const plan: Plan = { tiling, panel: panelOf(spec, s, form, tiling), vectors: vectorsOf(tiling), read: readingOf(spec) };
   const lists = listsOf(spec, s, plan.panel);
   if (!lists) return undefined;

@@ -35,7 +35,7 @@ export interface Plan {
   readonly tiling: Tiling;
   readonly panel: Panel;
   readonly vectors: number;
-  /** How dot products of bytes read the panel. */
+  /** How dot products of bytes read words of the panel. */
   readonly read: ByteReading;
 }
 
@@ -55,7 +55,7 @@ export interface Group {
 export const singlesOf = (form: Form): number => (form === "planes" ? 4 : 1);
 
 /** The places of four weights in their planes, and the products of all vectors of the tile, sixteen pixels at a time. */
-function gather({ vectors, read }: Plan, suffix: string, tap: (i: number) => Expr): readonly Stmt[] {
+function gather({ vectors }: Plan, suffix: string, tap: (i: number) => Expr): readonly Stmt[] {
   const own = (name: string): string => `${name}${suffix}`;
   return count(Math.ceil(vectors / 4)).flatMap((g) => {
     const rows = count(4).map((i) => variable(own(`r${g}_${i}_`), "i8x16"));
@@ -71,7 +71,7 @@ function gather({ vectors, read }: Plan, suffix: string, tap: (i: number) => Exp
             if (v >= vectors) return [];
             const four = shuffle(variable(pairs(half, 0), "i16x8"), variable(pairs(half, 1), "i16x8"), zipped(4, part));
             return [
-              set(own(`a${v}`), dotBytes(variable(own("w"), "i8x16"), bitcast("i8x16", four), variable(own(`a${v}`), "i32x4"), read)),
+              set(own(`a${v}`), dotBytes(variable(own("w"), "i8x16"), bitcast("i8x16", four), variable(own(`a${v}`), "i32x4"), "unsigned")),
             ];
           }),
         ]),

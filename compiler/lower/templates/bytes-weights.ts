@@ -51,7 +51,11 @@ export interface Group {
  * zero point are brought back to bytes so.
  */
 function excessOf(weights: Int16Array): number | undefined {
-  const [least, most] = weights.reduce(([a, b], w) => [Math.min(a, w), Math.max(b, w)], [0, 0]);
+  let [least, most] = [0, 0];
+  for (let i = 0; i < weights.length; i++) {
+    least = Math.min(least, weights[i]!);
+    most = Math.max(most, weights[i]!);
+  }
   const excess = most > 127 ? most - 127 : Math.min(0, least + 128);
   return least - excess >= -128 && Math.abs(excess) <= 127 ? excess : undefined;
 }
@@ -110,7 +114,9 @@ export interface Stored {
 export function stored(spec: BytesSpec, values: Int16Array): Stored {
   const excess = excessOf(spec.weights);
   if (excess === undefined) return { packed: { kind: "bytes", bytes: new Uint8Array(values.buffer) }, excess, bytes: false };
-  const narrow = Int8Array.from(values, (w) => w - excess);
+  // Millions of them: a callback for each takes seconds.
+  const narrow = new Int8Array(values.length);
+  for (let i = 0; i < narrow.length; i++) narrow[i] = values[i]! - excess;
   const bytes = spec.target.byteDots !== undefined && readsExactly(spec, narrow);
   const packed: Packed = bytes
     ? { kind: "bytes", bytes: new Uint8Array(narrow.buffer) }

@@ -91,15 +91,15 @@ function sumsOf(u: Unit, node: Node, c: GenericContext): { readonly sums: Value;
   return { sums: reader!.results[0]!, bias: added.data as Int32Array };
 }
 
-/** The most rows that lists of all words are faster for: other kernels take four at a time. */
-const MOST_BY_ALL = 2;
+/** The most rows that lists of all words are faster for, since other kernels take four at a time, and the fewest weights: those widen them. */
+const BY_ALL = { rows: 2, weights: 2 ** 17 };
 
 /** A product of few rows, by lists of words. */
 function bytesListed({ name, input, output, weights, block, bias, epilogue, target }: BytesSpec): Lowered | undefined {
   if (
     input.shape.length !== 2 ||
     input.dtype !== "u8" ||
-    !(block ? isFew(input.shape[0]!) : input.shape[0]! <= MOST_BY_ALL) ||
+    !(block ? isFew(input.shape[0]!) : input.shape[0]! <= BY_ALL.rows && weights.length >= BY_ALL.weights) ||
     weights.some((w) => w < -128 || w > 127)
   )
     return undefined;

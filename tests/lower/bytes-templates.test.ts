@@ -128,8 +128,8 @@ describe("products of matrices of bytes", () => {
     test(`sparse, ${layout}`, () =>
       check((s) => requantized(s, s.op("matmul", [bytes(s, [11, 30]), sparse(s, [30, 19], layout, 4)])), "matmul_u8_sparse"));
   for (const shape of [
-    [1, 24, 16],
-    [2, 40, 28],
+    [1, 1024, 128],
+    [2, 520, 256],
   ] as const) {
     test(`few rows, ${shape.join(" x ")}: sums`, () => check((s) => product(s, shape), "matmul_u8_lists"));
     test(`few rows, ${shape.join(" x ")}: requantized`, () => check((s) => requantized(s, product(s, shape)), "matmul_u8_lists"));
@@ -142,7 +142,10 @@ describe("products of matrices of bytes", () => {
         check((s) => requantized(s, s.op("add", [sums(s), s.constant("i32", [20], start)])), "matmul_u8_lists");
         check((s) => s.op("cast", [sums(s)], { to: "f32" }), "matmul_u8_lists");
       });
-  test("three rows by all weights", () => check((s) => product(s, [3, 24, 16]), "matmul_u8_dense"));
+  test("three rows by all weights, and one by few", () => {
+    check((s) => product(s, [3, 1024, 128]), "matmul_u8_dense");
+    check((s) => product(s, [1, 512, 128]), "matmul_u8_dense");
+  });
   test("weights of 9 bits", () => check((s) => product(s, [6, 20, 12], "i16"), "matmul_u8_dense"));
   test("unsigned weights less 110", () => check((s) => requantized(s, product(s, [6, 19, 12], "i16", 110)), "matmul_u8_dense"));
 });

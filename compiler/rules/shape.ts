@@ -2,11 +2,11 @@
 
 import type { GraphBuilder, Value } from "../../ir/graph.ts";
 import { any, constant, op, type Rule, rule } from "../../ir/rewrite.ts";
+import { elementCount } from "../../ir/tensor.ts";
 import { broadcast, isStatic, rank, sameShape, sameType, sizeOf, type TensorType } from "../../ir/types.ts";
 import { isConstant, isSplat, reshaped, splatOf } from "./constants.ts";
 
 const ints = (v: Value, name: string): readonly number[] => v.node.attrs[name] as readonly number[];
-const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 const fixed = (v: Value): boolean => isStatic(v.type);
 const extents = (t: TensorType): readonly number[] => t.shape as readonly number[];
 
@@ -248,8 +248,8 @@ const sinking: readonly Rule[] = [
       const axes = ints(root, "axes");
       const first = Math.min(...axes);
       if (!fixed(root) || axes.length !== outer.length - first) return undefined;
-      const rows = product(outer.slice(0, first));
-      const own = inner.findIndex((_, axis) => axis > 0 && product(inner.slice(0, axis)) === rows);
+      const rows = elementCount(outer.slice(0, first));
+      const own = inner.findIndex((_, axis) => axis > 0 && elementCount(inner.slice(0, axis)) === rows);
       if (own < 0 || sizeOf(x.type) === 0) return undefined;
       const all = inner.map((_, axis) => axis).slice(own);
       return reshaped(b, b.value("reduce", [x], { ...root.node.attrs, axes: all }, root.node.locs), extents(root.type));

@@ -4,6 +4,7 @@ import { firstAxisRows } from "../../ir/layouts/index.ts";
 import type { Tensor } from "../../ir/tensor.ts";
 import { type FewRowsWeights, fewRowsTimes } from "../cost/few-rows.ts";
 import { LEAST_GAIN } from "../cost/gain.ts";
+import { transposed } from "../lower/match-bytes.ts";
 import { WORD } from "../lower/templates/word-lists.ts";
 import { fitsLists } from "../rules/listed-products.ts";
 import { type Analysis, analyze } from "./analyze.ts";
@@ -39,15 +40,9 @@ export function bestForRows(t: Tensor, rows: number, may: boolean): "blocks" | "
   return floats < blocks ? "floats" : "blocks";
 }
 
-/** [K, M] as [M, K]. */
-function turned({ shape, data }: Tensor): Tensor {
-  const [k, m] = shape as [number, number];
-  return { dtype: "i8", shape: [m, k], data: Int8Array.from({ length: m * k }, (_, i) => Number(data[(i % k) * m + Math.floor(i / k)])) };
-}
-
 /** For rows that lists of words are there for, of weights i8. */
 export function chooseForLists(given: Tensor, a: Analysis, { product, by }: Candidate): Choice {
-  const t = by === "first" ? given : turned(given);
+  const t: Tensor = by === "first" ? given : { dtype: "i8", shape: given.shape.toReversed(), data: Int8Array.from(transposed(given)) };
   const [features, depth] = t.shape as [number, number];
   const facts = `${(100 * a.zeros).toFixed(1)} % zeros`;
   if (!fitsLists(product.columns, depth, features))
